@@ -1,0 +1,15 @@
+//! JOSE (RFC 7515 to RFC 7519): the only place that names josekit.
+//!
+//! ring signs and verifies behind josekit's own `JwsSigner` and `JwsVerifier`; josekit itself (and OpenSSL under it) is
+//! left with what ring lacks: RSA key generation, key import, and P-521. `docs/decisions/0001-josekit-and-ring.md`.
+
+mod algorithm;
+mod jwk;
+mod ring_jws;
+mod signer;
+mod unverified;
+
+pub use algorithm::Algorithm;
+pub use jwk::{JwkError, JwkSet, PublicJwk};
+pub use signer::{PrivateJwk, SigningKey};
+pub use unverified::{Header, JwsError, Unverified};

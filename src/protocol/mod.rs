@@ -1,0 +1,11 @@
+//! The words of the RFCs: parse and print, no I/O, no clock.
+
+pub mod authorization_details;
+pub mod claims;
+pub mod error_code;
+pub mod metadata;
+pub mod params;
+pub mod resource;
+pub mod scope;
+pub mod strict_json;
+pub mod token_type;
