@@ -9,3 +9,5 @@ pub mod secret;
 pub mod time;
 
 pub mod jose;
+
+pub mod domain;

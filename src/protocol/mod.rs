@@ -7,5 +7,6 @@ pub mod metadata;
 pub mod params;
 pub mod resource;
 pub mod scope;
+pub mod spiffe_id;
 pub mod strict_json;
 pub mod token_type;

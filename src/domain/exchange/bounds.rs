@@ -1,0 +1,218 @@
+//! Rule 6: scope and details ⊆ subject token ∩ consent ∩ ceiling ∩ what the resource understands.
+
+use super::{Granted as GrantedUnder, Request, Rule, UpstreamUser};
+use crate::domain::delegation::Standing;
+use crate::domain::narrowing::DetailTypes;
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::{Agent, Consent, Registry, Resource, Status};
+use crate::protocol::authorization_details::AuthorizationDetails;
+use crate::protocol::claims::AccessTokenClaims;
+use crate::protocol::scope::Scope;
+use crate::time::Timestamp;
+
+/// What is granted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Granted {
+    pub(super) scope: Scope,
+    pub(super) authorization_details: AuthorizationDetails,
+}
+
+/// Whose bound it is.
+#[derive(Clone, Copy)]
+enum Whose {
+    SubjectToken,
+    Consent,
+    Ceiling,
+    Downstream,
+}
+
+/// One bound.
+struct Bound<'a> {
+    whose: Whose,
+    scope: &'a Scope,
+    details: &'a AuthorizationDetails,
+}
+
+/// What every bound check of one request needs.
+pub(super) struct Bounds<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) agent: &'a Agent,
+    pub(super) resource: &'a Resource,
+    pub(super) request: &'a Request,
+    pub(super) standing: Standing,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Bounds<'a> {
+    /// For a person by an upstream token: the first consent under which the request fits. A person's own consent is
+    /// tried before a group's; if none fits, the first one's refusal is the answer.
+    pub(super) fn under_consents(&self, user: &'a UpstreamUser) -> Result<GrantedUnder<'a>, (Rule, Refusal)> {
+        let who = (user.subject.as_str(), user.groups.as_slice());
+        let consents =
+            self.registry.consents_for(&self.agent.agent, &self.resource.resource, &user.issuer, who);
+        if consents.is_empty() {
+            return Err((Rule::MayAct, Refusal::ConsentMissing));
+        }
+        let mut live = consents.into_iter().filter(|consent| self.now < consent.expires_at).peekable();
+        if live.peek().is_none() {
+            return Err((Rule::MayAct, Refusal::ConsentExpired));
+        }
+        let mut first_refusal = None;
+        for consent in live {
+            match self.grant(&[consent_bound(consent), self.ceiling()?]) {
+                Ok(granted) => return Ok((granted, Some(consent))),
+                Err(refusal) => first_refusal = first_refusal.or(Some(refusal)),
+            }
+        }
+        Err((Rule::Bounds, first_refusal.unwrap_or(Refusal::ConsentMissing)))
+    }
+
+    /// For one of our own tokens.
+    pub(super) fn under_token(&self, token: &AccessTokenClaims) -> Result<GrantedUnder<'a>, Refusal> {
+        let ceiling = self.ceiling().map_err(|(_, refusal)| refusal)?;
+        if self.standing == Standing::BehindResource {
+            let ways = self.downstream(token);
+            let downstream =
+                Bound { whose: Whose::Downstream, scope: &ways.scope, details: &ways.authorization_details };
+            return Ok((self.grant(&[downstream, ceiling])?, None));
+        }
+        let own =
+            Bound { whose: Whose::SubjectToken, scope: &token.scope, details: &token.authorization_details };
+        // The consent is looked at again: it may have been narrowed, or have ended, since the token was minted.
+        let consent = match token.consent.as_deref().and_then(|id| self.registry.consent(id)) {
+            Some(consent) if self.now >= consent.expires_at => return Err(Refusal::ConsentExpired),
+            Some(consent) if consent.resource == self.resource.resource => Some(consent),
+            _ => None,
+        };
+        let granted = match consent {
+            Some(consent) => self.grant(&[own, consent_bound(consent), ceiling])?,
+            None => self.grant(&[own, ceiling])?,
+        };
+        Ok((granted, consent))
+    }
+
+    /// For nobody.
+    pub(super) fn under_ceiling(&self) -> Result<Granted, Refusal> {
+        let ceiling = self.ceiling().map_err(|(_, refusal)| refusal)?;
+        self.grant(&[ceiling])
+    }
+
+    fn ceiling(&self) -> Result<Bound<'a>, (Rule, Refusal)> {
+        let ceiling = self.registry.ceiling(self.agent, &self.resource.resource);
+        let ceiling = ceiling.ok_or((Rule::Target, Refusal::TargetNotInCeiling))?;
+        Ok(Bound { whose: Whose::Ceiling, scope: &ceiling.scopes, details: &ceiling.authorization_details })
+    }
+
+    /// What the tools that the token may call lead to at the target: a token for one tool opens only that tool's way.
+    fn downstream(&self, token: &AccessTokenClaims) -> Granted {
+        let tools = self.types().tools_for(&token.authorization_details, token.aud.as_str());
+        let source = self.registry.resource(token.aud.as_str());
+        let ways = source.into_iter().filter(|source| source.status == Status::Active).flat_map(|source| {
+            source.downstream.iter().filter(|way| {
+                let enabled = source.tool(&way.tool).is_some_and(|tool| !tool.disabled);
+                way.resource == self.resource.resource && enabled && tools.contains(&way.tool)
+            })
+        });
+        let (mut scopes, mut details) = (Vec::new(), Vec::new());
+        for way in ways {
+            scopes.extend(way.scopes.iter());
+            details.extend(way.authorization_details.iter().cloned());
+        }
+        Granted {
+            scope: Scope::from_tokens(scopes).unwrap_or_default(),
+            authorization_details: AuthorizationDetails::from_details(details).unwrap_or_default(),
+        }
+    }
+
+    fn types(&self) -> &'a DetailTypes {
+        &self.registry.detail_types
+    }
+
+    /// What is asked for, if every bound allows it. Both omitted means the largest common part; one omitted means that
+    /// none of it is wanted, since whoever names what it needs doesn't need the rest.
+    fn grant(&self, bounds: &[Bound<'_>]) -> Result<Granted, Refusal> {
+        let granted = match (&self.request.scope, &self.request.authorization_details) {
+            (None, None) => self.largest(bounds),
+            (scope, details) => Granted {
+                scope: scope.clone().unwrap_or_default(),
+                authorization_details: details.clone().unwrap_or_default(),
+            },
+        };
+        self.check_resource(&granted)?;
+        for bound in bounds {
+            if !granted.scope.within(bound.scope) {
+                return Err(scope_exceeds(bound.whose));
+            }
+            if self.types().within(&granted.authorization_details, bound.details).is_err() {
+                return Err(details_exceed(bound.whose));
+            }
+        }
+        // RFC 9396 §6 and design rule 6: an empty set grants nothing, so a token for it would be a lie.
+        if granted.scope.is_empty() && granted.authorization_details.is_empty() {
+            return Err(Refusal::NothingToGrant);
+        }
+        Ok(granted)
+    }
+
+    fn largest(&self, bounds: &[Bound<'_>]) -> Granted {
+        let Some((first, rest)) = bounds.split_first() else { return Granted::default() };
+        let start = Granted { scope: first.scope.clone(), authorization_details: first.details.clone() };
+        let mut largest = rest.iter().fold(start, |largest, bound| Granted {
+            scope: largest.scope.meet(bound.scope),
+            authorization_details: self.types().meet(&largest.authorization_details, bound.details),
+        });
+        largest.scope = largest.scope.meet(&self.resource.scopes);
+        largest
+    }
+
+    fn check_resource(&self, granted: &Granted) -> Result<(), Refusal> {
+        if !granted.scope.within(&self.resource.scopes) {
+            return Err(Refusal::ScopeUnknownToResource);
+        }
+        // RFC 9396 §5: "The AS MUST refuse to process any unknown authorization details type or authorization details
+        // not conforming to the respective type definition."
+        let details = &granted.authorization_details;
+        self.types().check(details, &self.resource.detail_types).map_err(|_| Refusal::DetailsNotAccepted)?;
+        if details.iter().any(|detail| names_other_location(detail.object(), self.resource.resource.as_str()))
+        {
+            return Err(Refusal::DetailsForOtherResource);
+        }
+        let tools = self.types().tools_for(details, self.resource.resource.as_str());
+        let disabled = |name: &String| self.resource.tool(name).is_some_and(|tool| tool.disabled);
+        if tools.iter().any(disabled) { Err(Refusal::ToolDisabled) } else { Ok(()) }
+    }
+}
+
+/// A token has one audience; details that speak of another place would be read there by whoever checks only details.
+pub(crate) fn names_other_location(
+    detail: &serde_json::Map<String, serde_json::Value>,
+    resource: &str,
+) -> bool {
+    match detail.get("locations") {
+        None => false,
+        Some(serde_json::Value::Array(places)) => places.iter().any(|place| place.as_str() != Some(resource)),
+        Some(_) => true,
+    }
+}
+
+fn consent_bound(consent: &Consent) -> Bound<'_> {
+    Bound { whose: Whose::Consent, scope: &consent.scopes, details: &consent.authorization_details }
+}
+
+fn scope_exceeds(whose: Whose) -> Refusal {
+    match whose {
+        Whose::SubjectToken => Refusal::ScopeExceedsSubjectToken,
+        Whose::Consent => Refusal::ScopeExceedsConsent,
+        Whose::Ceiling => Refusal::ScopeExceedsCeiling,
+        Whose::Downstream => Refusal::ScopeExceedsDownstream,
+    }
+}
+
+fn details_exceed(whose: Whose) -> Refusal {
+    match whose {
+        Whose::SubjectToken => Refusal::DetailsExceedSubjectToken,
+        Whose::Consent => Refusal::DetailsExceedConsent,
+        Whose::Ceiling => Refusal::DetailsExceedCeiling,
+        Whose::Downstream => Refusal::DetailsExceedDownstream,
+    }
+}

@@ -1,0 +1,12 @@
+//! The rules, as pure and synchronous functions: `now` comes in as a value, nothing is read or written.
+
+pub mod access_token;
+pub mod audit;
+pub mod cutoff;
+pub mod delegation;
+pub mod exchange;
+pub mod narrowing;
+pub mod refusal;
+pub mod registry;
+pub mod task;
+pub mod user;

@@ -1,0 +1,95 @@
+//! Why details or calls are refused.
+
+use std::fmt;
+
+/// What is wrong, and with what. Only `what` is shown by `Display`: `at` repeats the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// A fixed sentence.
+    pub what: &'static str,
+    /// The JSON Pointer of the argument, or the name of the member, tool or location. It comes from the input: escape it
+    /// where it is shown, and keep it out of error descriptions.
+    pub at: String,
+}
+
+impl Reason {
+    pub(super) fn new(what: &'static str, at: impl Into<String>) -> Self {
+        Self { what, at: at.into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+/// Which detail of a list is refused, by its index, and why. On the wire: `invalid_authorization_details` (RFC 9396 section 5).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DetailsError {
+    /// No such type is built in or registered.
+    #[error("authorization detail {index} is of an unknown type")]
+    UnknownType {
+        /// The position in the list, from 0.
+        index: usize,
+    },
+    /// The resource doesn't take details of this type.
+    #[error("authorization detail {index} is of a type that the resource does not accept")]
+    TypeNotAccepted {
+        /// The position in the list, from 0.
+        index: usize,
+    },
+    /// The detail breaks the rules of its type.
+    #[error("authorization detail {index} is malformed: {reason}")]
+    Malformed {
+        /// The position in the list, from 0.
+        index: usize,
+        /// What is wrong.
+        reason: Reason,
+    },
+    /// The detail reaches beyond everything that was granted.
+    #[error("authorization detail {index} exceeds what was granted: {reason}")]
+    Exceeds {
+        /// The position in the list of the child, from 0.
+        index: usize,
+        /// The bound that refused it: of the parent that was tried last.
+        reason: Reason,
+    },
+}
+
+impl DetailsError {
+    /// The position in the list of the detail that is refused, from 0.
+    pub fn index(&self) -> usize {
+        match self {
+            Self::UnknownType { index }
+            | Self::TypeNotAccepted { index }
+            | Self::Malformed { index, .. }
+            | Self::Exceeds { index, .. } => *index,
+        }
+    }
+}
+
+/// Why a tool call isn't allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallRefusal {
+    /// No detail names this server.
+    #[error("no tool of this server was granted")]
+    LocationNotGranted,
+    /// No detail names this tool at this server.
+    #[error("this tool was not granted")]
+    ToolNotGranted,
+    /// The tool is granted, but not with these arguments.
+    #[error("the arguments exceed what was granted: {0}")]
+    ArgumentRefused(Reason),
+}
+
+impl CallRefusal {
+    /// The refusal that came closest to a yes says the most.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::LocationNotGranted => 0,
+            Self::ToolNotGranted => 1,
+            Self::ArgumentRefused(_) => 2,
+        }
+    }
+}

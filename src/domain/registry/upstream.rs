@@ -1,0 +1,91 @@
+//! Whom the tenant trusts to say who somebody is: identity providers for people, trust domains for workloads.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Status;
+
+/// A company's identity provider, whose ID tokens and JWTs are accepted as subject tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityProvider {
+    /// A short name for it.
+    pub id: String,
+    /// Its issuer URL, compared byte for byte with `iss`.
+    pub issuer: String,
+    /// Whether its tokens are accepted.
+    #[serde(default)]
+    pub status: Status,
+    /// Its keys, written here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+    /// Or where it publishes them; https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// Audiences accepted beside the requesting agent's own `client_id`: for example the client id of the application
+    /// that the person signed in to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// The claim that lists a person's groups.
+    #[serde(default = "groups", skip_serializing_if = "String::is_empty")]
+    pub groups_claim: String,
+}
+
+fn groups() -> String {
+    "groups".into()
+}
+
+/// Where a trust domain's bundle comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BundleSource {
+    /// A file on the server, read again on schedule.
+    File(String),
+    /// A SPIFFE bundle endpoint (profile `https_web`), fetched on schedule.
+    Endpoint(String),
+}
+
+/// A SPIFFE trust domain whose JWT-SVIDs are accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustDomain {
+    /// Its name, for example `prod.example.com`.
+    pub trust_domain: String,
+    /// Whether its SVIDs are accepted.
+    #[serde(default)]
+    pub status: Status,
+    /// The bundle, written here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Value>,
+    /// Or a file on the server that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_file: Option<String>,
+    /// Or the https URL of its bundle endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_endpoint: Option<String>,
+    /// How often it is read again, in seconds.
+    #[serde(default = "five_minutes")]
+    pub refresh_seconds: u32,
+    /// How long the last good bundle is kept when it can't be read, in seconds.
+    #[serde(default = "one_hour")]
+    pub keep_seconds: u32,
+}
+
+fn five_minutes() -> u32 {
+    300
+}
+
+fn one_hour() -> u32 {
+    3600
+}
+
+impl TrustDomain {
+    /// Where the bundle is read from, when it isn't written in the registry.
+    pub fn source(&self) -> Option<BundleSource> {
+        match (&self.bundle_file, &self.bundle_endpoint) {
+            (Some(path), _) => Some(BundleSource::File(path.clone())),
+            (None, Some(url)) => Some(BundleSource::Endpoint(url.clone())),
+            (None, None) => None,
+        }
+    }
+}
