@@ -11,3 +11,5 @@ pub mod time;
 pub mod jose;
 
 pub mod domain;
+
+pub mod storage;

@@ -1,0 +1,251 @@
+//! Group commit: the decisions of concurrent requests become durable together, and only then are answered.
+//!
+//! The journal is also where a decision meets what has happened since it was made. It holds the tenant's lock, so that
+//! under it the log, the registry and the marks stand still: a registry that has moved sends the request back to be
+//! decided again, a new cutoff that hits the token refuses it, and a mark that is already there refuses it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::macros::{execute, fetch};
+use super::tasks::NewTask;
+use super::tenants::{self, Head};
+use super::tokens::NewToken;
+use super::{Db, StorageError, Tx, audit, cutoffs, sql};
+use crate::domain::audit::Event;
+use crate::domain::cutoff::{Cutoff, ScopeKind, scopes};
+use crate::domain::refusal::Refusal;
+use crate::protocol::claims::{AccessTokenClaims, Rev};
+use crate::secret::Digest;
+use crate::time::{Clock, Timestamp};
+
+/// Something that may be used once.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// What kind of thing, so that no kind can be spent as another.
+    pub kind: &'static str,
+    /// Its digest.
+    pub digest: Digest,
+    /// When nothing valid can carry it any more.
+    pub expires_at: Timestamp,
+    /// The rule that a second use breaks.
+    pub refusal: Refusal,
+}
+
+/// What a mint writes beside its audit row.
+#[derive(Clone, Debug)]
+pub struct Mint {
+    /// The token's record.
+    pub token: NewToken,
+    /// The task, if one is opened.
+    pub task: Option<NewTask>,
+    /// The person, if not seen before: id, issuer, subject, now.
+    pub user: Option<(String, String, String, Timestamp)>,
+    /// What the token says, to find the cutoffs that hit it.
+    pub claims: Arc<AccessTokenClaims>,
+    /// The key that signed it.
+    pub kid: Option<String>,
+}
+
+/// One decision on its way to the disk.
+#[derive(Debug)]
+pub struct Entry {
+    /// The tenant.
+    pub tenant: Arc<str>,
+    /// The revocation log as it was before the first check.
+    pub rev: Rev,
+    /// The registry under which it was decided.
+    pub registry_version: i64,
+    /// What it spends.
+    pub mark: Option<Mark>,
+    /// What it mints, if it was granted.
+    pub mint: Option<Mint>,
+    /// Its audit row.
+    pub event: Event,
+}
+
+/// What became of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable as it was decided.
+    Committed,
+    /// It was refused at the last moment, and that is durable.
+    Refused(Refusal),
+    /// The registry or the log has been replaced since: decide again. Nothing was written.
+    Moved,
+}
+
+type Envelope = (Entry, oneshot::Sender<Result<Outcome, Arc<StorageError>>>);
+
+/// The way to the journal task.
+#[derive(Clone, Debug)]
+pub struct Journal(mpsc::Sender<Envelope>);
+
+/// Why an entry was not even tried, or failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The queue is full.
+    #[error("the journal's queue is full")]
+    Full,
+    /// The server is stopping.
+    #[error("the journal has stopped")]
+    Stopped,
+    /// The database failed; nothing of the batch was written.
+    #[error("{0}")]
+    Storage(Arc<StorageError>),
+}
+
+/// Entries waiting at most; more are refused rather than queued without end.
+const QUEUE: usize = 4096;
+/// Entries in one transaction at most.
+const BATCH: usize = 512;
+
+impl Journal {
+    /// Starts the journal task; it ends after the last handle is gone and its queue is written.
+    pub fn start(db: Db, clock: Clock) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, mut receiver) = mpsc::channel::<Envelope>(QUEUE);
+        let task = tokio::spawn(async move {
+            let mut batch = Vec::with_capacity(BATCH);
+            while receiver.recv_many(&mut batch, BATCH).await > 0 {
+                let (mut entries, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+                match write(&db, &mut entries, clock.now()).await {
+                    Ok(outcomes) => replies.into_iter().zip(outcomes).for_each(|(reply, outcome)| {
+                        let _ = reply.send(Ok(outcome));
+                    }),
+                    Err(error) => {
+                        let error = Arc::new(error);
+                        tracing::error!(%error, entries = entries.len(), "the journal could not write; nothing was issued");
+                        replies.into_iter().for_each(|reply| {
+                            let _ = reply.send(Err(error.clone()));
+                        });
+                    }
+                }
+            }
+        });
+        (Self(sender), task)
+    }
+
+    /// Hands in a decision and waits until it is durable.
+    pub async fn record(&self, entry: Entry) -> Result<Outcome, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send((entry, reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => JournalError::Full,
+            mpsc::error::TrySendError::Closed(_) => JournalError::Stopped,
+        })?;
+        answer.await.map_err(|_| JournalError::Stopped)?.map_err(JournalError::Storage)
+    }
+}
+
+/// Writes one batch in one transaction; outcomes in the order of the entries.
+async fn write(db: &Db, entries: &mut [Entry], now: Timestamp) -> Result<Vec<Outcome>, StorageError> {
+    let mut by_tenant: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        by_tenant.entry(entry.tenant.clone()).or_default().push(index);
+    }
+    let mut outcomes = vec![Outcome::Moved; entries.len()];
+    let mut tx = db.write().await?;
+    // Tenants are locked in the order of their names: two nodes can't wait for each other.
+    for (tenant, indices) in by_tenant {
+        let mut head = tenants::lock(&mut tx, &tenant).await?;
+        let current = |entry: &Entry| {
+            entry.registry_version == head.registry_version && entry.rev.generation == head.rev.generation
+        };
+        let indices: Vec<_> = indices.into_iter().filter(|index| current(&entries[*index])).collect();
+        let spent = spend(&mut tx, &tenant, &indices, entries).await?;
+        let news = news(&mut tx, &head, &indices, entries).await?;
+        for (index, refusal) in indices.iter().zip(&spent) {
+            let entry = &mut entries[*index];
+            let refusal =
+                refusal.or_else(|| entry.mint.as_ref().and_then(|mint| hit(mint, &entry.rev, &news)));
+            outcomes[*index] = refusal.map_or(Outcome::Committed, Outcome::Refused);
+            if let Some(refusal) = refusal {
+                entry.mint = None;
+                entry.event = entry.event.clone().refused(refusal.rule());
+            }
+        }
+        insert(&mut tx, &mut head, &indices, entries, now).await?;
+    }
+    tx.commit().await?;
+    Ok(outcomes)
+}
+
+/// Spends the entries' marks; for each entry the rule it breaks if its mark was spent before, by another batch or by
+/// an earlier entry of this one.
+async fn spend(
+    tx: &mut Tx,
+    tenant: &str,
+    indices: &[usize],
+    entries: &[Entry],
+) -> Result<Vec<Option<Refusal>>, StorageError> {
+    let marks: Vec<_> = indices.iter().filter_map(|index| entries[*index].mark.as_ref()).collect();
+    if marks.is_empty() {
+        return Ok(vec![None; indices.len()]);
+    }
+    let rows: Vec<_> = marks.iter().map(|mark| (mark.kind, mark.digest.hex(), mark.expires_at)).collect();
+    let fresh = fetch!(fetch_all, tx, (String,), sql::MARKS_INSERT, tenant, json(&rows)?)?;
+    let mut fresh: HashSet<_> = fresh.into_iter().map(|(mark,)| mark).collect();
+    let refusal = |index: &usize| {
+        let mark = entries[*index].mark.as_ref()?;
+        // Taken out when found: the first entry with a mark has it, the next one doesn't.
+        if fresh.remove(&mark.digest.hex()) { None } else { Some(mark.refusal) }
+    };
+    Ok(indices.iter().map(refusal).collect())
+}
+
+/// The cutoffs that were committed since the oldest of the mints was decided.
+async fn news(
+    tx: &mut Tx,
+    head: &Head,
+    indices: &[usize],
+    entries: &[Entry],
+) -> Result<Vec<Cutoff>, StorageError> {
+    let minting = indices.iter().map(|index| &entries[*index]).filter(|entry| entry.mint.is_some());
+    match minting.map(|entry| entry.rev.seq).min() {
+        Some(seq) if seq < head.rev.seq => {
+            cutoffs::after(tx, &head.tenant, &Rev { seq, ..head.rev.clone() }, i64::MAX).await
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn hit(mint: &Mint, rev: &Rev, news: &[Cutoff]) -> Option<Refusal> {
+    let hits = |cutoff: &&Cutoff| {
+        let of_token = |(kind, id): (ScopeKind, &str)| kind == cutoff.scope_kind && id == cutoff.scope_id;
+        cutoff.seq > rev.seq && scopes(&mint.claims, mint.kid.as_deref()).any(of_token)
+    };
+    news.iter().find(hits).map(|_| Refusal::RevokedWhileDeciding)
+}
+
+async fn insert(
+    tx: &mut Tx,
+    head: &mut Head,
+    indices: &[usize],
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    if indices.is_empty() {
+        return Ok(());
+    }
+    let mints: Vec<_> = indices.iter().filter_map(|index| entries[*index].mint.as_ref()).collect();
+    let users: Vec<_> = mints.iter().filter_map(|mint| mint.user.as_ref()).collect();
+    let tasks: Vec<_> = mints.iter().filter_map(|mint| mint.task.as_ref()).collect();
+    let tokens: Vec<_> = mints.iter().map(|mint| &mint.token).collect();
+    if !users.is_empty() {
+        execute!(tx, sql::USERS_INSERT, &head.tenant, json(&users)?)?;
+    }
+    if !tasks.is_empty() {
+        execute!(tx, sql::TASKS_INSERT, &head.tenant, json(&tasks)?)?;
+    }
+    if !tokens.is_empty() {
+        execute!(tx, sql::TOKENS_INSERT, &head.tenant, json(&tokens)?)?;
+    }
+    let events: Vec<_> = indices.iter().map(|index| &entries[*index].event).collect();
+    audit::append(tx, head, &events, now).await?;
+    tenants::save(tx, head).await
+}
+
+fn json(rows: &impl serde::Serialize) -> Result<String, StorageError> {
+    serde_json::to_string(rows).map_err(|error| StorageError::Damaged(error.to_string()))
+}

@@ -1,0 +1,99 @@
+//! Every statement, in one list, so that a test can prepare each of them on both engines.
+
+/// One statement. Where the engines need different words, both are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Sql {
+    /// For SQLite.
+    pub sqlite: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sqlite:literal $(, postgres $postgres:literal)?;)*) => {
+        $($(#[$doc])* pub(super) const $name: Sql = statements!(@one $sqlite $(, $postgres)?);)*
+        /// Every statement with its name.
+        pub const ALL: &[(&str, Sql)] = &[$((stringify!($name), $name)),*];
+    };
+    (@one $both:literal) => { Sql { sqlite: $both, postgres: $both } };
+    (@one $sqlite:literal, $postgres:literal) => { Sql { sqlite: $sqlite, postgres: $postgres } };
+}
+
+statements! {
+    TENANT_CREATE = "INSERT INTO tenants (tenant, generation, head_seq, registry_version, audit_seq, audit_hash, created_at)
+        VALUES ($1, $2, 0, 0, 0, $3, $4) ON CONFLICT DO NOTHING";
+    TENANTS = "SELECT tenant, generation, head_seq, registry_version, audit_seq, audit_hash FROM tenants ORDER BY tenant";
+    /// Locks the tenant: SQLite has one writer already.
+    TENANT_LOCK = "SELECT tenant, generation, head_seq, registry_version, audit_seq, audit_hash FROM tenants WHERE tenant = $1",
+        postgres "SELECT tenant, generation, head_seq, registry_version, audit_seq, audit_hash FROM tenants WHERE tenant = $1
+        FOR UPDATE";
+    TENANT_SAVE = "UPDATE tenants SET generation = $2, head_seq = $3, registry_version = $4, audit_seq = $5, audit_hash = $6
+        WHERE tenant = $1";
+
+    REGISTRY_ENTRIES = "SELECT kind, id, body FROM registry WHERE tenant = $1 ORDER BY kind, id";
+    REGISTRY_PUT = "INSERT INTO registry (tenant, kind, id, body, updated_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant, kind, id) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at";
+    SUSPENSIONS = "SELECT scope_kind, scope_id FROM suspensions WHERE tenant = $1";
+    SUSPEND = "INSERT INTO suspensions (tenant, scope_kind, scope_id, seq, at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant, scope_kind, scope_id) DO UPDATE SET seq = excluded.seq, at = excluded.at";
+    REINSTATE = "DELETE FROM suspensions WHERE tenant = $1 AND scope_kind = $2 AND scope_id = $3";
+
+    KEYS = "SELECT kid, alg, state, public_jwk, wrapped, created_at, activates_at, retires_at FROM signing_keys
+        WHERE tenant = $1 ORDER BY created_at, kid";
+    KEY_INSERT = "INSERT INTO signing_keys (tenant, kid, alg, state, public_jwk, wrapped, created_at, activates_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    KEY_STATE = "UPDATE signing_keys SET state = $3, retires_at = $4, wrapped = $5 WHERE tenant = $1 AND kid = $2";
+
+    CUTOFF_INSERT = "INSERT INTO cutoffs (tenant, generation, seq, at, scope_kind, scope_id, reason, actor, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    CUTOFFS_AFTER = "SELECT seq, at, scope_kind, scope_id, reason, actor, expires_at FROM cutoffs
+        WHERE tenant = $1 AND generation = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+    CUTOFFS_LIVE = "SELECT seq, at, scope_kind, scope_id, reason, actor, expires_at FROM cutoffs
+        WHERE tenant = $1 AND generation = $2 AND expires_at > $3 ORDER BY seq";
+
+    TASK = "SELECT id, ancestors, agent, sub, purpose, opened_at, deadline, ended_at FROM tasks WHERE tenant = $1 AND id = $2";
+    TASKS_OPENED_BY = "SELECT id FROM tasks WHERE tenant = $1 AND opened_by = $2 AND ended_at IS NULL";
+    TASK_END = "UPDATE tasks SET ended_at = $3 WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";
+    TASKS_INSERT = "INSERT INTO tasks (tenant, id, ancestors, agent, sub, purpose, opened_by, opened_at, deadline)
+        SELECT $1, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each($2)",
+        postgres "INSERT INTO tasks (tenant, id, ancestors, agent, sub, purpose, opened_by, opened_at, deadline)
+        SELECT $1, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, (value->>6)::bigint, (value->>7)::bigint
+        FROM jsonb_array_elements($2::jsonb)";
+
+    TOKEN = "SELECT jti, task, client_id, sub, exp, claims FROM tokens WHERE tenant = $1 AND jti = $2";
+    TOKEN_BY_HASH = "SELECT jti, task, client_id, sub, exp, claims FROM tokens WHERE tenant = $1 AND hash = $2";
+    TOKENS_OF_CLIENT = "SELECT jti, task, client_id, sub, exp, claims FROM tokens
+        WHERE tenant = $1 AND client_id = $2 AND exp > $3 ORDER BY jti DESC LIMIT $4";
+    TOKENS_INSERT = "INSERT INTO tokens (tenant, jti, hash, task, client_id, sub, resource, iat, exp, claims)
+        SELECT $1, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8
+        FROM json_each($2)",
+        postgres "INSERT INTO tokens (tenant, jti, hash, task, client_id, sub, resource, iat, exp, claims)
+        SELECT $1, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, (value->>6)::bigint, (value->>7)::bigint,
+        value->>8 FROM jsonb_array_elements($2::jsonb)";
+    TOKENS_PRUNE = "DELETE FROM tokens WHERE tenant = $1 AND jti < $2";
+
+    USERS_INSERT = "INSERT INTO users (tenant, id, issuer, subject, first_seen_at)
+        SELECT $1, value->>0, value->>1, value->>2, value->>3 FROM json_each($2) WHERE true ON CONFLICT DO NOTHING",
+        postgres "INSERT INTO users (tenant, id, issuer, subject, first_seen_at)
+        SELECT $1, value->>0, value->>1, value->>2, (value->>3)::bigint FROM jsonb_array_elements($2::jsonb) ON CONFLICT DO NOTHING";
+
+    MARKS_INSERT = "INSERT INTO single_use (tenant, kind, mark, expires_at)
+        SELECT $1, value->>0, value->>1, value->>2 FROM json_each($2) WHERE true ON CONFLICT DO NOTHING RETURNING mark",
+        postgres "INSERT INTO single_use (tenant, kind, mark, expires_at)
+        SELECT $1, value->>0, value->>1, (value->>2)::bigint FROM jsonb_array_elements($2::jsonb)
+        ON CONFLICT DO NOTHING RETURNING mark";
+    MARKS_PRUNE = "DELETE FROM single_use WHERE expires_at < $1";
+
+    AUDIT_INSERT = "INSERT INTO audit (tenant, seq, at, body, hash)
+        SELECT $1, value->>0, value->>1, value->>2, value->>3 FROM json_each($2)",
+        postgres "INSERT INTO audit (tenant, seq, at, body, hash)
+        SELECT $1, (value->>0)::bigint, (value->>1)::bigint, value->>2, value->>3 FROM jsonb_array_elements($2::jsonb)";
+    AUDIT_AFTER = "SELECT seq, at, body, hash FROM audit WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    CHECKPOINT_INSERT = "INSERT INTO audit_checkpoints (tenant, seq, at, statement) VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING";
+    CHECKPOINTS = "SELECT seq, at, statement FROM audit_checkpoints WHERE tenant = $1 ORDER BY seq";
+
+    BOOTSTRAP_INSERT = "INSERT INTO bootstrap_tokens (tenant, hash, expires_at) VALUES ($1, $2, $3)";
+    BOOTSTRAP_REDEEM = "UPDATE bootstrap_tokens SET redeemed_at = $3
+        WHERE tenant = $1 AND hash = $2 AND redeemed_at IS NULL AND expires_at > $3";
+}
