@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::access_token::{LEEWAY, LIFETIME_CEILING};
+use crate::entropy::Entropy;
 use crate::protocol::claims::{AccessTokenClaims, Rev};
 use crate::time::Timestamp;
 
@@ -103,6 +104,15 @@ const MEMORY_SECONDS: u64 = (LIFETIME_CEILING + 2 * LEEWAY).unsigned_abs();
 /// When a cutoff made now has nothing left to hit.
 pub fn expires_at(now: Timestamp) -> Timestamp {
     now.plus(LIFETIME_CEILING + 2 * LEEWAY)
+}
+
+/// A name for a new log: random, so that a restored or replaced log can't pass for the one that it was.
+pub fn generation(entropy: &Entropy) -> String {
+    entropy
+        .bytes::<12>()
+        .iter()
+        .map(|byte| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[usize::from(byte & 31)]))
+        .collect()
 }
 
 /// Every scope that could kill this token. `kid` is the key that signed it; opaque tokens have none.

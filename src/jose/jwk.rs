@@ -251,11 +251,16 @@ impl JwkSet {
         Self { keys: vec![key] }
     }
 
+    /// A set of these keys.
+    pub fn of_all(keys: Vec<PublicJwk>) -> Self {
+        Self { keys }
+    }
+
     /// The keys that could have signed a token with this `kid` and algorithm: by `kid` where the token names one, else
     /// every key that fits the algorithm, at most four so that nobody can buy many verifications with one token.
     pub fn candidates<'a>(
         &'a self,
-        kid: Option<&'a str>,
+        kid: Option<&str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a PublicJwk> {
         self.keys

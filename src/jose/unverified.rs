@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::jwk::JwkSet;
+use super::jwk::{JwkSet, PublicJwk};
 use crate::protocol::strict_json;
 
 /// The longest token that is looked at, in bytes.
@@ -86,14 +86,19 @@ impl<'a> Unverified<'a> {
     }
 
     /// The payload, if one of the keys signed it.
-    pub fn verify(&self, keys: &JwkSet) -> Result<&[u8], JwsError> {
+    pub fn verify<'s>(&'s self, keys: &JwkSet) -> Result<&'s [u8], JwsError> {
+        self.verify_by(keys).map(|(payload, _)| payload)
+    }
+
+    /// The payload, and the key that signed it.
+    pub fn verify_by<'s, 'k>(&'s self, keys: &'k JwkSet) -> Result<(&'s [u8], &'k PublicJwk), JwsError> {
         let mut candidates = keys.candidates(self.header.kid.as_deref(), self.header.algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(JwsError::UnknownKey);
         }
         let message = self.signed.as_bytes();
-        let genuine = candidates.any(|key| key.verify(self.header.algorithm, message, &self.signature));
-        if genuine { Ok(&self.payload) } else { Err(JwsError::Signature) }
+        let signer = candidates.find(|key| key.verify(self.header.algorithm, message, &self.signature));
+        signer.map(|key| (self.payload.as_slice(), key)).ok_or(JwsError::Signature)
     }
 }
 

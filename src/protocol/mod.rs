@@ -4,6 +4,7 @@ pub mod authorization_details;
 pub mod claims;
 pub mod error_code;
 pub mod metadata;
+pub mod numeric_date;
 pub mod params;
 pub mod resource;
 pub mod scope;

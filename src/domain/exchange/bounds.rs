@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// What is granted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Granted {
+pub(super) struct Granted {
     pub(super) scope: Scope,
     pub(super) authorization_details: AuthorizationDetails,
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::arguments::ArgumentRules;
 use super::{CallRefusal, Reason};
-use crate::protocol::authorization_details::AuthorizationDetail;
+use crate::protocol::authorization_details::{AuthorizationDetail, AuthorizationDetails};
 
 /// The `type` of these details.
 pub const MCP_TOOL_CALL: &str = "mcp_tool_call";
@@ -52,11 +52,6 @@ impl McpToolCall {
     /// The servers, as they were written.
     pub fn locations(&self) -> &[String] {
         &self.locations
-    }
-
-    /// The distinct names of the tools.
-    pub fn tool_names(&self) -> BTreeSet<&str> {
-        self.tools.iter().map(|tool| tool.name.as_str()).collect()
     }
 
     /// Every tool at every location lies within some entry of some parent.
@@ -111,7 +106,7 @@ impl McpToolCall {
     }
 
     /// Whether this detail grants a call. If arguments are refused, the reason is that of the last entry for the tool.
-    pub(super) fn allows(&self, location: &str, tool: &str, arguments: &Value) -> Result<(), CallRefusal> {
+    fn allows(&self, location: &str, tool: &str, arguments: &Value) -> Result<(), CallRefusal> {
         if !self.locations.iter().any(|own| own == location) {
             return Err(CallRefusal::LocationNotGranted);
         }
@@ -127,6 +122,39 @@ impl McpToolCall {
 
     fn entries<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Tool> {
         self.tools.iter().filter(move |tool| tool.name == name)
+    }
+}
+
+/// What a list of details allows at MCP servers, read once: an enforcer keeps it beside a token's claims and asks it for
+/// every call. Details of other types, and malformed ones, grant no call.
+#[derive(Clone, Debug, Default)]
+pub struct ToolGrants(Vec<McpToolCall>);
+
+impl ToolGrants {
+    /// Reads the details of type `mcp_tool_call`.
+    pub fn of(details: &AuthorizationDetails) -> Self {
+        let ours = details.iter().filter(|detail| detail.kind() == MCP_TOOL_CALL);
+        Self(ours.filter_map(|detail| McpToolCall::parse(detail).ok()).collect())
+    }
+
+    /// Whether a call of `tool` at `location` is allowed. `arguments` is the object as the server will read it, from a
+    /// parser that refuses duplicate members; `null` stands for none.
+    pub fn allows(&self, location: &str, tool: &str, arguments: &Value) -> Result<(), CallRefusal> {
+        let mut refusal = CallRefusal::LocationNotGranted;
+        for detail in &self.0 {
+            match detail.allows(location, tool, arguments) {
+                Ok(()) => return Ok(()),
+                Err(other) if other.rank() > refusal.rank() => refusal = other,
+                Err(_) => {}
+            }
+        }
+        Err(refusal)
+    }
+
+    /// The tools of one server that could ever be called.
+    pub fn tools_for(&self, location: &str) -> BTreeSet<String> {
+        let there = self.0.iter().filter(|detail| detail.locations.iter().any(|own| own == location));
+        there.flat_map(|detail| &detail.tools).map(|tool| tool.name.clone()).collect()
     }
 }
 

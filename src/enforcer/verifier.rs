@@ -1,0 +1,295 @@
+//! Access tokens as JWTs, verified offline (RFC 9068 §4, RFC 8725).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use serde_json::Value;
+
+use crate::jose::{Header, JwkSet, JwsError, Unverified};
+use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims};
+use crate::protocol::resource::ResourceUri;
+use crate::protocol::strict_json;
+use crate::secret::Digest;
+use crate::time::Timestamp;
+
+/// The longest access token that is looked at, in bytes.
+pub const LONGEST_TOKEN: usize = 16 * 1024;
+/// The longest lifetime a token may have from `iat` to `exp`, in seconds, unless configured shorter.
+pub const LIFETIME_CEILING: i64 = 300;
+/// How far ahead of our clock the issuer's may be, in seconds.
+pub const LEEWAY: i64 = 5;
+
+/// Deepest nesting of the claims: the object itself, and the 16 levels that authorization details may have.
+const CLAIMS_DEPTH: usize = 17;
+/// Bytes of verified tokens whose claims are remembered.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Why a token doesn't open this resource: one variant per rule. To the caller all of them are `invalid_token`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TokenRefusal {
+    /// Longer than [`LONGEST_TOKEN`].
+    #[error("the access token is too long")]
+    TokenTooLong,
+    /// Not a compact JWS, and no introspection is configured that could know it.
+    #[error("the access token is not a JWT")]
+    TokenNotAJwt,
+    /// RFC 8725 §3.5, §3.10: a malformed header, or one that brings its own key or rules.
+    #[error("the access token's header is not accepted")]
+    HeaderNotAccepted,
+    /// RFC 8725 §3.1: `alg` is none, symmetric, unknown, or not the algorithm of the key.
+    #[error("the access token's algorithm is not accepted")]
+    AlgorithmNotAccepted,
+    /// RFC 9068 §4: the `typ` isn't `at+jwt`.
+    #[error("the token is not an access token")]
+    TokenNotAnAccessToken,
+    /// The header names no key.
+    #[error("the access token names no signing key")]
+    SigningKeyNotNamed,
+    /// The issuer publishes no key of this name.
+    #[error("the access token's signing key is unknown")]
+    SigningKeyUnknown,
+    /// The signature isn't the named key's.
+    #[error("the access token's signature is wrong")]
+    SignatureWrong,
+    /// A required claim is missing, empty or of the wrong type, or a member comes twice.
+    #[error("the access token's claims are malformed")]
+    ClaimsMalformed,
+    /// RFC 9068 §4: `iss` isn't our issuer, to the byte.
+    #[error("the access token is from another issuer")]
+    IssuerNotTrusted,
+    /// RFC 9068 §4: `aud` isn't this resource and nothing else.
+    #[error("the access token is for another resource")]
+    AudienceNotThisResource,
+    /// RFC 9068 §4: `exp` has come.
+    #[error("the access token has expired")]
+    TokenExpired,
+    /// `iat` or `nbf` lies further ahead than [`LEEWAY`].
+    #[error("the access token is from the future")]
+    TokenFromTheFuture,
+    /// `exp - iat` is above the ceiling, or not positive.
+    #[error("the access token lives longer than this resource accepts")]
+    LifetimeAboveCeiling,
+    /// RFC 9449 §7.2: the token is bound to a key, and nothing proved that the caller holds it.
+    #[error("the access token is bound to a key whose possession was not proven")]
+    KeyBindingNotProven,
+    /// The issuer says that the token is not active.
+    #[error("the access token is not active")]
+    TokenNotActive,
+}
+
+impl TokenRefusal {
+    /// The rule's name in answers and logs.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::TokenTooLong => "token_too_long",
+            Self::TokenNotAJwt => "token_not_a_jwt",
+            Self::HeaderNotAccepted => "header_not_accepted",
+            Self::AlgorithmNotAccepted => "algorithm_not_accepted",
+            Self::TokenNotAnAccessToken => "token_not_an_access_token",
+            Self::SigningKeyNotNamed => "signing_key_not_named",
+            Self::SigningKeyUnknown => "signing_key_unknown",
+            Self::SignatureWrong => "signature_wrong",
+            Self::ClaimsMalformed => "claims_malformed",
+            Self::IssuerNotTrusted => "issuer_not_trusted",
+            Self::AudienceNotThisResource => "audience_not_this_resource",
+            Self::TokenExpired => "token_expired",
+            Self::TokenFromTheFuture => "token_from_the_future",
+            Self::LifetimeAboveCeiling => "lifetime_above_ceiling",
+            Self::KeyBindingNotProven => "key_binding_not_proven",
+            Self::TokenNotActive => "token_not_active",
+        }
+    }
+}
+
+impl From<JwsError> for TokenRefusal {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::NotCompact => Self::TokenNotAJwt,
+            JwsError::Header => Self::HeaderNotAccepted,
+            JwsError::Algorithm => Self::AlgorithmNotAccepted,
+            JwsError::UnknownKey => Self::SigningKeyUnknown,
+            JwsError::Signature => Self::SignatureWrong,
+            JwsError::Claims => Self::ClaimsMalformed,
+        }
+    }
+}
+
+/// An access token that passed every check; only the checks of this folder build one.
+#[derive(Clone, Debug)]
+pub struct VerifiedToken {
+    claims: Arc<AccessTokenClaims>,
+}
+
+impl VerifiedToken {
+    /// What the issuer says about it.
+    pub fn claims(&self) -> &AccessTokenClaims {
+        &self.claims
+    }
+
+    /// The claims, no longer proven.
+    pub(super) fn into_claims(self) -> Arc<AccessTokenClaims> {
+        self.claims
+    }
+}
+
+/// What was proven of a token once and doesn't change: its claims, under one state of the issuer's keys.
+#[derive(Clone)]
+struct Proven {
+    keys: Arc<JwkSet>,
+    claims: Arc<AccessTokenClaims>,
+    size: u32,
+}
+
+/// Verifies access tokens of one issuer for one resource.
+///
+/// Claims are remembered by the hash of their token, for as long as the issuer's keys stay what they were; decisions are
+/// not: `exp`, `iat`, issuer, audience and lifetime are compared at each use.
+pub struct Verifier {
+    issuer: String,
+    resource: ResourceUri,
+    ceiling: i64,
+    proven: Cache<Digest, Proven>,
+}
+
+impl Verifier {
+    /// A verifier for tokens of `issuer` whose audience is `resource`, living at most `ceiling` seconds (and never more
+    /// than [`LIFETIME_CEILING`]).
+    pub fn new(issuer: &str, resource: ResourceUri, ceiling: i64) -> Self {
+        let proven = Cache::builder()
+            .max_capacity(CACHE_BYTES)
+            .weigher(|_: &Digest, proven: &Proven| proven.size)
+            // This bounds memory only; `exp` is compared at each use.
+            .time_to_live(Duration::from_secs(LIFETIME_CEILING.unsigned_abs()))
+            .build();
+        Self { issuer: issuer.to_owned(), resource, ceiling: ceiling.min(LIFETIME_CEILING), proven }
+    }
+
+    /// The resource whose tokens are accepted.
+    pub fn resource(&self) -> &ResourceUri {
+        &self.resource
+    }
+
+    /// The header, after the checks that need no key: the type is right and a key is named.
+    pub fn check_header(header: &Header) -> Result<&str, TokenRefusal> {
+        // RFC 9068 §4: "The resource server MUST verify that the 'typ' header value is 'at+jwt' or
+        // 'application/at+jwt' and reject tokens carrying any other value."
+        if header.typ.as_deref() != Some(ACCESS_TOKEN_TYP) {
+            return Err(TokenRefusal::TokenNotAnAccessToken);
+        }
+        header.kid.as_deref().ok_or(TokenRefusal::SigningKeyNotNamed)
+    }
+
+    /// The token, if it was proven under these keys before and is still good at `now`; `None` when it must be verified.
+    pub fn recall(
+        &self,
+        token: &str,
+        keys: &Arc<JwkSet>,
+        now: Timestamp,
+    ) -> Option<Result<VerifiedToken, TokenRefusal>> {
+        let proven = self.proven.get(&Digest::of(token.as_bytes()))?;
+        if !Arc::ptr_eq(&proven.keys, keys) {
+            return None;
+        }
+        Some(self.check_claims(proven.claims, now))
+    }
+
+    /// Verifies a JWT by `keys` at `now`.
+    ///
+    /// # Errors
+    /// The first rule that the token breaks.
+    pub fn verify(
+        &self,
+        token: &str,
+        keys: &Arc<JwkSet>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, TokenRefusal> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenRefusal::TokenTooLong);
+        }
+        if let Some(known) = self.recall(token, keys, now) {
+            return known;
+        }
+        let unverified = Unverified::parse(token)?;
+        let kid = Self::check_header(unverified.header())?;
+        let payload = unverified.verify(keys).map_err(|error| match error {
+            // RFC 8725 §3.1: the key decides the algorithm; a known key under another algorithm is not a missing key.
+            JwsError::UnknownKey if knows(keys, kid) => TokenRefusal::AlgorithmNotAccepted,
+            other => other.into(),
+        })?;
+        let claims = Arc::new(parse_claims(payload)?);
+        let verified = self.check_claims(Arc::clone(&claims), now)?;
+        let size = u32::try_from(token.len() * 2).unwrap_or(u32::MAX);
+        self.proven.insert(Digest::of(token.as_bytes()), Proven { keys: Arc::clone(keys), claims, size });
+        Ok(verified)
+    }
+
+    /// The checks on genuine claims, whether a signature or the issuer's own answer made them so.
+    pub(super) fn check_claims(
+        &self,
+        claims: Arc<AccessTokenClaims>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, TokenRefusal> {
+        // RFC 9068 §4: "The issuer identifier … MUST exactly match the value of the 'iss' claim."
+        if claims.iss != self.issuer {
+            return Err(TokenRefusal::IssuerNotTrusted);
+        }
+        // RFC 9068 §4: "The JWT access token MUST be rejected if 'aud' does not contain a resource indicator of the
+        // current resource server". Ours name exactly one; a list was refused when the claims were read.
+        if claims.aud != self.resource {
+            return Err(TokenRefusal::AudienceNotThisResource);
+        }
+        // RFC 9068 §4: "The current time MUST be before the time represented by the 'exp' claim." No leeway here: it
+        // would lengthen the time that a revocation takes.
+        if now >= claims.exp {
+            return Err(TokenRefusal::TokenExpired);
+        }
+        if claims.iat > now.plus(LEEWAY) {
+            return Err(TokenRefusal::TokenFromTheFuture);
+        }
+        if !(1..=self.ceiling).contains(&claims.exp.since(claims.iat)) {
+            return Err(TokenRefusal::LifetimeAboveCeiling);
+        }
+        // RFC 9449 §7.2: a resource "MUST reject a DPoP-bound access token received as a bearer token". Nothing here
+        // checks proofs yet, so no bound token passes.
+        if claims.cnf.is_some() {
+            return Err(TokenRefusal::KeyBindingNotProven);
+        }
+        Ok(VerifiedToken { claims })
+    }
+}
+
+fn knows(keys: &JwkSet, kid: &str) -> bool {
+    keys.iter().any(|key| key.kid() == Some(kid))
+}
+
+fn parse_claims(payload: &[u8]) -> Result<AccessTokenClaims, TokenRefusal> {
+    let map = strict_json::object(payload, CLAIMS_DEPTH).map_err(|_| TokenRefusal::ClaimsMalformed)?;
+    // Our issuer sends no `nbf`. RFC 7519 §4.1.5: "the token MUST NOT be accepted for processing" before it, so one is
+    // accepted only where `iat`, which is checked at each use, is no earlier.
+    if let Some(not_before) = map.get("nbf") {
+        let issued_at = map.get("iat").and_then(Value::as_i64);
+        match (not_before.as_i64(), issued_at) {
+            (Some(not_before), Some(issued_at)) if not_before <= issued_at => {}
+            (Some(_), Some(_)) => return Err(TokenRefusal::TokenFromTheFuture),
+            _ => return Err(TokenRefusal::ClaimsMalformed),
+        }
+    }
+    check_claims_are_whole(Value::Object(map))
+}
+
+/// Reads claims and refuses those that are there but empty.
+pub(super) fn check_claims_are_whole(value: Value) -> Result<AccessTokenClaims, TokenRefusal> {
+    let claims: AccessTokenClaims =
+        serde_json::from_value(value).map_err(|_| TokenRefusal::ClaimsMalformed)?;
+    // RFC 9068 §2.2: iss, exp, aud, sub, client_id, iat and jti are REQUIRED; an empty one names nobody.
+    let named = [&claims.sub, &claims.jti, &claims.client_id, &claims.tenant];
+    let actors_named = claims.actors().all(|actor| !actor.is_empty());
+    if named.iter().any(|text| text.is_empty()) || !actors_named {
+        return Err(TokenRefusal::ClaimsMalformed);
+    }
+    Ok(claims)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What administrators do beside revoking: the first one comes in, the registry is applied and read.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{FlowError, Server, Tenant};
+use crate::domain::audit::{Event, EventKind};
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::{
+    Action, Administrator, Change, Client, Identity, Kind, Registry, RegistryError, Status, TenantSection,
+    changes,
+};
+use crate::policy::Policy;
+use crate::secret::{Digest, Secret};
+use crate::storage::{Tx, audit, bootstrap, registry, tenants};
+use crate::time::Timestamp;
+
+/// What applying a registry did, or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Applied {
+    /// Whether anything was written.
+    pub applied: bool,
+    /// Every entry of the document.
+    pub changes: Vec<Change>,
+    /// What the administrator should know.
+    pub notes: Vec<String>,
+}
+
+impl From<RegistryError> for FlowError {
+    fn from(error: RegistryError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// How long a bootstrap token is good for, in seconds.
+const BOOTSTRAP_LIFETIME: i64 = 3600;
+
+/// Applies one tenant's section: entries it names are created or replaced, others stay. All or nothing.
+pub async fn apply(
+    server: &Server,
+    tenant: &Tenant,
+    section: &TenantSection,
+    (dry_run, actor): (bool, &str),
+) -> Result<Applied, FlowError> {
+    if section.tenant != *tenant.name {
+        return Err(FlowError::Invalid(format!(
+            "the section is about tenant {:?}, this is {:?}",
+            section.tenant, tenant.name
+        )));
+    }
+    let now = server.clock.now();
+    let wanted = section.entries()?;
+    let mut tx = server.db.write().await?;
+    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    let stored = registry::entries(&mut tx, &tenant.name).await?;
+    let changes = changes(&stored, &wanted);
+    check_whole(&tenant.name, &stored, &wanted)?;
+    let notes = suspended_notes(&mut tx, &tenant.name, &wanted).await?;
+    let changed: Vec<_> = changes.iter().filter(|change| change.action != Action::Unchanged).collect();
+    if dry_run || changed.is_empty() {
+        return Ok(Applied { applied: false, changes, notes });
+    }
+    for (kind, id, body) in wanted
+        .iter()
+        .filter(|(kind, id, _)| changed.iter().any(|change| change.kind == *kind && change.id == *id))
+    {
+        registry::put(&mut tx, &tenant.name, (*kind, id), body, now).await?;
+    }
+    head.registry_version += 1;
+    let summary: Vec<_> = changed.iter().map(|change| json!(change)).collect();
+    record(&mut tx, &mut head, actor, json!({ "registry": summary }), now).await?;
+    tx.commit().await?;
+    server.refresh().await?;
+    super::signing_keys::keep(server, &tenant.name).await?;
+    Ok(Applied { applied: true, changes, notes })
+}
+
+/// Checks the registry as it would be afterwards, stored entries included.
+fn check_whole(
+    tenant: &str,
+    stored: &[(String, String, Value)],
+    wanted: &[(Kind, String, Value)],
+) -> Result<(), FlowError> {
+    let replaced =
+        |kind: &str, id: &str| wanted.iter().any(|(other, name, _)| other.as_str() == kind && name == id);
+    let kept = stored.iter().filter(|(kind, id, _)| !replaced(kind, id)).cloned();
+    let new = wanted.iter().map(|(kind, id, body)| (kind.as_str().to_owned(), id.clone(), body.clone()));
+    let whole = TenantSection::from_entries(tenant, kept.chain(new))?;
+    Policy::compile(whole.policies.as_deref())?;
+    Registry::compile(0, whole, HashSet::new())?;
+    Ok(())
+}
+
+async fn suspended_notes(
+    tx: &mut Tx,
+    tenant: &str,
+    wanted: &[(Kind, String, Value)],
+) -> Result<Vec<String>, FlowError> {
+    let suspended = registry::suspensions(tx, tenant).await?;
+    let named =
+        |kind: &str, id: &str| wanted.iter().any(|(other, name, _)| other.as_str() == kind && name == id);
+    let notes = suspended.iter().filter(|(kind, id)| named(kind.as_str(), id)).map(|(kind, id)| {
+        format!(
+            "{} {id} stays switched off by a revocation; `taskpass reinstate --{} {id}` lifts it",
+            kind.as_str(),
+            kind.as_str()
+        )
+    });
+    Ok(notes.collect())
+}
+
+/// Makes a bootstrap token for a tenant that has no administrator yet; `None` if it has one.
+pub async fn offer_bootstrap(server: &Server, tenant: &Tenant) -> Result<Option<Secret>, FlowError> {
+    let has_one =
+        tenant.state().registry.section.clients.iter().any(|client| !client.administrator.is_empty());
+    if has_one {
+        return Ok(None);
+    }
+    let token = server.entropy.secret("tpb");
+    let mut tx = server.db.write().await?;
+    bootstrap::insert(&mut tx, &tenant.name, &token.hash(), server.clock.now().plus(BOOTSTRAP_LIFETIME))
+        .await?;
+    tx.commit().await?;
+    Ok(Some(token))
+}
+
+/// Lets the first administrator in: the token is spent and the client registered in one transaction.
+pub async fn redeem_bootstrap(
+    server: &Server,
+    tenant: &Tenant,
+    (token, client, jwks): (&str, &str, Value),
+) -> Result<(), FlowError> {
+    let now = server.clock.now();
+    let entry = Client {
+        client: client.to_owned(),
+        name: "Administrator".into(),
+        owner: String::new(),
+        status: Status::Active,
+        identities: vec![Identity::Jwks { jwks }],
+        administrator: Administrator::ALL.to_vec(),
+    };
+    let section =
+        TenantSection { tenant: tenant.name.to_string(), clients: vec![entry], ..TenantSection::default() };
+    let wanted = section.entries()?;
+    let mut tx = server.db.write().await?;
+    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    if !bootstrap::redeem(&mut tx, &tenant.name, &Digest::of(token.as_bytes()), now).await? {
+        return Err(Refusal::BootstrapTokenWrong.into());
+    }
+    let stored = registry::entries(&mut tx, &tenant.name).await?;
+    // The token makes a new administrator; it must not take over a name that is already somebody's.
+    if stored
+        .iter()
+        .any(|(kind, id, _)| matches!(kind.as_str(), "agent" | "client" | "enforcer") && id == client)
+    {
+        return Err(FlowError::Invalid(format!("client {client}: this id is taken; choose another")));
+    }
+    check_whole(&tenant.name, &stored, &wanted)?;
+    for (kind, id, body) in &wanted {
+        registry::put(&mut tx, &tenant.name, (*kind, id), body, now).await?;
+    }
+    head.registry_version += 1;
+    record(&mut tx, &mut head, client, json!({ "bootstrap": "the first administrator came in" }), now)
+        .await?;
+    tx.commit().await?;
+    server.refresh().await
+}
+
+async fn record(
+    tx: &mut Tx,
+    head: &mut tenants::Head,
+    actor: &str,
+    detail: Value,
+    now: Timestamp,
+) -> Result<(), FlowError> {
+    let mut event = Event::new(EventKind::Administration, true);
+    event.client_id = Some(actor.to_owned());
+    event.detail = Some(detail);
+    audit::append(tx, head, &[&event], now).await?;
+    Ok(tenants::save(tx, head).await?)
+}

@@ -1,0 +1,184 @@
+//! Rule 1: the client proves who it is, by `private_key_jwt` (RFC 7523 as updated by RFC 10070) or a JWT-SVID
+//! (draft-ietf-oauth-spiffe-client-auth-02). There are no shared secrets.
+
+use serde::Deserialize;
+
+use super::svid::{self, CLOCK_SKEW};
+use super::{FlowError, Server, Tenant, TenantState};
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::{Principal, Status};
+use crate::jose::{JwsError, Unverified};
+use crate::protocol::numeric_date::{Audience, NumericDate};
+use crate::protocol::token_type::{JWT_BEARER, JWT_SPIFFE};
+use crate::secret::Digest;
+use crate::storage::journal::Mark;
+use crate::time::Timestamp;
+
+/// What a request says about its client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials<'a> {
+    /// `client_id`, which may be left out: the assertion names the client.
+    pub client_id: Option<&'a str>,
+    /// `client_assertion_type`.
+    pub assertion_type: Option<&'a str>,
+    /// `client_assertion`.
+    pub assertion: Option<&'a str>,
+    /// Whether the request also carries an `Authorization` header or a `client_secret`.
+    pub other_method: bool,
+}
+
+/// A client that has proved who it is.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// Its id in the registry.
+    pub id: String,
+    /// What its proof spends, if it may be used once.
+    pub mark: Option<Mark>,
+}
+
+/// The longest that an assertion may be valid, in seconds.
+const LONGEST: i64 = 300;
+
+#[derive(Deserialize)]
+struct AssertionClaims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: NumericDate,
+    nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
+    jti: String,
+}
+
+/// Authenticates the client of a request.
+pub async fn authenticate(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    credentials: Credentials<'_>,
+    now: Timestamp,
+) -> Result<Authenticated, FlowError> {
+    // RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each request."
+    if credentials.other_method {
+        return Err(Refusal::ClientAuthenticationAmbiguous.into());
+    }
+    let (Some(kind), Some(assertion)) = (credentials.assertion_type, credentials.assertion) else {
+        return Err(Refusal::ClientAuthenticationMissing.into());
+    };
+    let (principal, mark) = match kind {
+        JWT_BEARER => {
+            let (principal, mark) = private_key_jwt(server, tenant, state, assertion, now).await?;
+            (principal, Some(mark))
+        }
+        // A JWT-SVID is a bearer without `jti`: it may be used until it expires.
+        JWT_SPIFFE => {
+            let spiffe_id = svid::verify(server, tenant, state, assertion, now).await?;
+            (
+                state
+                    .registry
+                    .principal_by_spiffe_id(spiffe_id.as_str())
+                    .ok_or(Refusal::SvidNotRegistered)?,
+                None,
+            )
+        }
+        _ => return Err(Refusal::ClientAssertionTypeUnsupported.into()),
+    };
+    let names_it =
+        |claimed: &str| claimed == principal.id || principal.spiffe_ids.iter().any(|id| id == claimed);
+    if credentials.client_id.is_some_and(|claimed| !names_it(claimed)) {
+        return Err(Refusal::ClientIdMismatch.into());
+    }
+    if principal.status != Status::Active {
+        return Err(Refusal::ClientSuspended.into());
+    }
+    Ok(Authenticated { id: principal.id.clone(), mark })
+}
+
+async fn private_key_jwt<'a>(
+    server: &Server,
+    tenant: &Tenant,
+    state: &'a TenantState,
+    assertion: &str,
+    now: Timestamp,
+) -> Result<(&'a Principal, Mark), FlowError> {
+    let unverified = Unverified::parse(assertion).map_err(|_| Refusal::ClientAssertionMalformed)?;
+    // RFC 10070: `client-authentication+jwt` is recommended; a generic `JWT` or none is still accepted, the `typ` of any
+    // other kind of token is not.
+    if !matches!(unverified.header().typ.as_deref(), None | Some("jwt" | "client-authentication+jwt")) {
+        return Err(Refusal::ClientAssertionTypWrong.into());
+    }
+    let peeked = unverified.peek().ok_or(Refusal::ClientAssertionMalformed)?;
+    let named =
+        peeked.get("iss").and_then(serde_json::Value::as_str).ok_or(Refusal::ClientAssertionMalformed)?;
+    let principal = state.registry.principal(named).ok_or(Refusal::ClientUnknown)?;
+    let (payload, thumbprint) = verify_with_keys(server, principal, &unverified).await?;
+    let claims: AssertionClaims =
+        serde_json::from_slice(&payload).map_err(|_| Refusal::ClientAssertionMalformed)?;
+    check_claims(&claims, named, tenant, now)?;
+    let digest = Digest::of_parts(&[
+        b"client_assertion",
+        principal.id.as_bytes(),
+        thumbprint.as_bytes(),
+        claims.jti.as_bytes(),
+    ]);
+    let expires_at = claims.exp.0.plus(CLOCK_SKEW);
+    Ok((
+        principal,
+        Mark { kind: "client_assertion", digest, expires_at, refusal: Refusal::ClientAssertionReplayed },
+    ))
+}
+
+async fn verify_with_keys(
+    server: &Server,
+    principal: &Principal,
+    unverified: &Unverified<'_>,
+) -> Result<(Vec<u8>, String), FlowError> {
+    let mut unavailable = false;
+    for source in &principal.keys {
+        for missing in [false, true] {
+            let Ok(keys) = server.keys.of(source, missing).await else {
+                unavailable = true;
+                break;
+            };
+            match unverified.verify_by(&keys) {
+                Ok((payload, key)) => return Ok((payload.to_vec(), key.thumbprint().to_owned())),
+                // A remote set may have gained the key since it was read.
+                Err(JwsError::UnknownKey) => {}
+                Err(_) => break,
+            }
+        }
+    }
+    Err(if unavailable { Refusal::ClientKeysUnavailable } else { Refusal::ClientUnknown }.into())
+}
+
+fn check_claims(
+    claims: &AssertionClaims,
+    named: &str,
+    tenant: &Tenant,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    // RFC 7523 §3: "the subject MUST be the `client_id` of the OAuth client", and `iss` is the same party.
+    if claims.iss != claims.sub || claims.iss != named {
+        return Err(Refusal::ClientAssertionIssuerNotSubject);
+    }
+    // RFC 10070: the audience MUST be the authorization server's issuer identifier, as its sole value.
+    if !claims.aud.is_only(&tenant.issuer) {
+        return Err(Refusal::ClientAssertionAudienceWrong);
+    }
+    // RFC 7523 §3: "The authorization server MUST reject any JWT with an expiration time that has passed".
+    if now >= claims.exp.0 {
+        return Err(Refusal::ClientAssertionExpired);
+    }
+    // RFC 7523 §3: it "may reject JWTs with an `exp` claim value that is unreasonably far in the future".
+    if claims.exp.0 > now.plus(LONGEST + CLOCK_SKEW) {
+        return Err(Refusal::ClientAssertionLivesTooLong);
+    }
+    let ahead = |date: Option<NumericDate>| date.is_some_and(|date| date.0 > now.plus(CLOCK_SKEW));
+    if ahead(claims.nbf) || ahead(claims.iat) {
+        return Err(Refusal::ClientAssertionNotYetValid);
+    }
+    if claims.jti.is_empty() || claims.jti.len() > 256 {
+        return Err(Refusal::ClientAssertionMalformed);
+    }
+    Ok(())
+}

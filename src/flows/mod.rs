@@ -1,0 +1,54 @@
+//! Use cases: one file each. A flow owns its transactions; it knows neither HTTP nor SQL.
+
+pub mod admin;
+pub mod audit_trail;
+mod client_authentication;
+pub mod introspection;
+mod own_token;
+pub mod revocation;
+mod server;
+pub mod signing_keys;
+mod subject_token;
+mod svid;
+mod tenant;
+pub mod token;
+
+pub use client_authentication::{Authenticated, Credentials, authenticate};
+pub use own_token::{Verified, verify as verify_own_token};
+pub use server::{Server, Settings};
+pub use tenant::{Tenant, TenantState};
+
+use std::sync::Arc;
+
+use crate::domain::refusal::Refusal;
+use crate::storage::StorageError;
+use crate::storage::journal::JournalError;
+
+/// Why a flow didn't end well.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The caller broke a rule.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// What an administrator sent doesn't hold together; the text says where and what.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is our fault.
+    #[error("{0}")]
+    Fault(Arc<StorageError>),
+}
+
+impl From<StorageError> for FlowError {
+    fn from(error: StorageError) -> Self {
+        Self::Fault(Arc::new(error))
+    }
+}
+
+impl From<JournalError> for FlowError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full | JournalError::Stopped => Self::Refused(Refusal::Overloaded),
+            JournalError::Storage(error) => Self::Fault(error),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Revocation: one entry in the log for each thing cut, its registry entry switched off, and the audit row, in one
+//! transaction on a connection of its own.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Credentials, FlowError, Server, Tenant, authenticate, introspection, own_token, signing_keys};
+use crate::domain::audit::{Event, EventKind};
+use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
+use crate::domain::refusal::Refusal;
+use crate::protocol::claims::AccessTokenClaims;
+use crate::storage::tenants::Head;
+use crate::storage::{Tx, audit, cutoffs, registry, tasks, tenants, tokens};
+use crate::time::Timestamp;
+
+/// What was cut.
+#[derive(Clone, Debug, Serialize)]
+pub struct Revoked {
+    /// The log.
+    #[serde(rename = "gen")]
+    pub generation: String,
+    /// The number of the last entry; once an enforcer has applied it, all of it is in force there.
+    pub seq: u64,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// Every entry, the one asked for first.
+    pub cutoffs: Vec<Cutoff>,
+}
+
+/// What is asked to be cut, by whom, and why.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// What kind of thing.
+    pub kind: ScopeKind,
+    /// Which one.
+    pub id: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// Who.
+    pub actor: &'a str,
+}
+
+/// Cuts something by an administrator's order. When this returns it is durable, and this node honours it.
+pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<Revoked, FlowError> {
+    check_known(tenant, order)?;
+    let now = server.clock.now();
+    let mut tx = server.db.control().await?;
+    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    let mut scopes = vec![(order.kind, order.id.to_owned())];
+    match order.kind {
+        ScopeKind::Task => {
+            tasks::end(&mut tx, &tenant.name, order.id, now).await?;
+        }
+        ScopeKind::Token => {
+            if tokens::find(&mut tx, &tenant.name, order.id).await?.is_none() {
+                return Err(Refusal::EntryUnknown.into());
+            }
+            scopes.extend(children(&mut tx, &tenant.name, order.id, now).await?);
+        }
+        ScopeKind::Key => {
+            if !signing_keys::revoke(server, &mut tx, &tenant.name, order.id, now).await? {
+                return Err(Refusal::EntryUnknown.into());
+            }
+            head.registry_version += 1;
+        }
+        kind if switches_off(kind) => {
+            registry::suspend(&mut tx, &tenant.name, (kind, order.id), head.rev.seq + 1, now).await?;
+            head.registry_version += 1;
+        }
+        _ => {}
+    }
+    let revoked = cut(&mut tx, &mut head, &scopes, (order.reason, order.actor), now).await?;
+    tx.commit().await?;
+    server.refresh().await?;
+    Ok(revoked)
+}
+
+/// Whether revoking a thing of this kind also keeps new tokens from bringing it back.
+fn switches_off(kind: ScopeKind) -> bool {
+    match kind {
+        ScopeKind::Resource
+        | ScopeKind::Tool
+        | ScopeKind::Agent
+        | ScopeKind::Client
+        | ScopeKind::User
+        | ScopeKind::Consent => true,
+        ScopeKind::Tenant | ScopeKind::Key | ScopeKind::Session | ScopeKind::Task | ScopeKind::Token => false,
+    }
+}
+
+/// A typing error must not look like a revocation that took effect.
+fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
+    let state = tenant.state();
+    let registry = &state.registry;
+    let known = match order.kind {
+        ScopeKind::Tenant => order.id == &*tenant.name,
+        ScopeKind::Agent => registry.agent(order.id).is_some(),
+        ScopeKind::Client => registry.principal(order.id).is_some(),
+        ScopeKind::Resource => registry.resource(order.id).is_some(),
+        ScopeKind::Tool => order.id.rsplit_once('#').is_some_and(|(uri, tool)| {
+            registry.resource(uri).is_some_and(|resource| resource.tool(tool).is_some())
+        }),
+        ScopeKind::Consent => registry.consent(order.id).is_some(),
+        // People may be cut before they are first seen, sessions and tasks after they were forgotten.
+        ScopeKind::User => order.id.starts_with("usr_") && order.id.len() == 26,
+        ScopeKind::Key | ScopeKind::Session | ScopeKind::Task | ScopeKind::Token => {
+            !order.id.is_empty() && order.id.len() <= 512
+        }
+    };
+    if known { Ok(()) } else { Err(Refusal::EntryUnknown) }
+}
+
+/// The running tasks that were opened with a token, which end with it.
+async fn children(
+    tx: &mut Tx,
+    tenant: &str,
+    jti: &str,
+    now: Timestamp,
+) -> Result<Vec<(ScopeKind, String)>, FlowError> {
+    let mut scopes = Vec::new();
+    for task in tasks::opened_by(tx, tenant, jti).await? {
+        tasks::end(tx, tenant, &task, now).await?;
+        scopes.push((ScopeKind::Task, task));
+    }
+    Ok(scopes)
+}
+
+/// Appends one entry for each scope and one audit row; the caller holds the lock and commits.
+async fn cut(
+    tx: &mut Tx,
+    head: &mut Head,
+    scopes: &[(ScopeKind, String)],
+    (reason, actor): (&str, &str),
+    now: Timestamp,
+) -> Result<Revoked, FlowError> {
+    let mut entries = Vec::with_capacity(scopes.len());
+    for (kind, id) in scopes {
+        head.rev.seq += 1;
+        let cutoff = Cutoff {
+            seq: head.rev.seq,
+            at: now,
+            scope_kind: *kind,
+            scope_id: id.clone(),
+            reason: reason.to_owned(),
+            actor: actor.to_owned(),
+            expires_at: expires_at(now),
+        };
+        cutoffs::append(tx, &head.tenant, &head.rev.generation, &cutoff).await?;
+        entries.push(cutoff);
+    }
+    let mut event = Event::new(EventKind::Revocation, true);
+    event.client_id = Some(actor.to_owned());
+    event.rev = Some(head.rev.clone());
+    let cut: Vec<_> = entries.iter().map(|cutoff| json!({ "seq": cutoff.seq, "scope_kind": cutoff.scope_kind, "scope_id": cutoff.scope_id })).collect();
+    event.detail = Some(json!({ "reason": reason, "cutoffs": cut }));
+    audit::append(tx, head, &[&event], now).await?;
+    tenants::save(tx, head).await?;
+    Ok(Revoked { generation: head.rev.generation.clone(), seq: head.rev.seq, at: now, cutoffs: entries })
+}
+
+/// Lifts what a revocation switched off. Tokens that were cut stay dead; new ones can be minted again.
+pub async fn reinstate(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<(), FlowError> {
+    let now = server.clock.now();
+    let mut tx = server.db.control().await?;
+    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    if !registry::reinstate(&mut tx, &tenant.name, (order.kind, order.id)).await? {
+        return Err(Refusal::EntryUnknown.into());
+    }
+    head.registry_version += 1;
+    let mut event = Event::new(EventKind::Administration, true);
+    event.client_id = Some(order.actor.to_owned());
+    event.detail = Some(
+        json!({ "reinstated": { "scope_kind": order.kind, "scope_id": order.id }, "reason": order.reason }),
+    );
+    audit::append(&mut tx, &mut head, &[&event], now).await?;
+    tenants::save(&mut tx, &head).await?;
+    tx.commit().await?;
+    server.refresh().await
+}
+
+/// The log's entries after `seq`.
+pub async fn log(server: &Server, tenant: &Tenant, seq: u64) -> Result<(String, Vec<Cutoff>), FlowError> {
+    let mut tx = server.db.read().await?;
+    let rev = tenant.view.rev();
+    let after = crate::protocol::claims::Rev { seq, ..rev.clone() };
+    Ok((rev.generation, cutoffs::after(&mut tx, &tenant.name, &after, 1000).await?))
+}
+
+/// RFC 7009: a client hands back one of its own tokens.
+///
+/// §2.2: "The authorization server responds with HTTP status code 200 if the token has been revoked successfully or if
+/// the client submitted an invalid token." A store that fails is a 503, never a 200 (§2.2.1).
+pub async fn hand_back(
+    server: &Server,
+    tenant: &Tenant,
+    credentials: Credentials<'_>,
+    token: &str,
+) -> Result<(), FlowError> {
+    let now = server.clock.now();
+    let state = tenant.state();
+    let client = authenticate(server, tenant, &state, credentials, now).await?;
+    let client = introspection::spend(server, tenant, &state, client).await?;
+    let verified = own_token::verify(server, tenant, &state, token, now).await?;
+    let Some(verified) = verified else {
+        // Dead already, or not ours: nothing to do, and nothing to tell.
+        return Ok(());
+    };
+    // RFC 7009 §2.1: the server "verifies whether the token was issued to the client making the revocation request. If
+    // this validation fails, the request is refused".
+    if verified.claims.client_id != client {
+        return Err(Refusal::TokenNotOfClient.into());
+    }
+    let mut tx = server.db.control().await?;
+    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    let scopes = own_scopes(&mut tx, tenant, &verified.claims, now).await?;
+    cut(&mut tx, &mut head, &scopes, ("handed back", &client), now).await?;
+    tx.commit().await?;
+    server.refresh().await
+}
+
+/// When the holder gives back its own task token the task is over, and with it everything below it.
+async fn own_scopes(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    claims: &AccessTokenClaims,
+    now: Timestamp,
+) -> Result<Vec<(ScopeKind, String)>, FlowError> {
+    match &claims.task {
+        Some(task) => {
+            tasks::end(tx, &tenant.name, task, now).await?;
+            Ok(vec![(ScopeKind::Task, task.clone())])
+        }
+        None => {
+            let mut scopes = vec![(ScopeKind::Token, claims.jti.clone())];
+            scopes.extend(children(tx, &tenant.name, &claims.jti, now).await?);
+            Ok(scopes)
+        }
+    }
+}

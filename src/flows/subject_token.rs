@@ -1,0 +1,223 @@
+//! Rule 3: the subject token is genuine, is what it is declared to be, is meant for this client, and is alive.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{FlowError, Server, Tenant, TenantState, own_token, svid};
+use crate::domain::exchange::{Subject, UpstreamUser};
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::{IdentityProvider, KeySource, Principal, Status};
+use crate::domain::user::user_id;
+use crate::jose::{JwsError, Unverified};
+use crate::protocol::numeric_date::{Audience, NumericDate};
+use crate::protocol::token_type::TokenType;
+use crate::storage::tasks;
+use crate::time::Timestamp;
+
+/// How far an upstream's clock may be ahead, in seconds.
+const UPSTREAM_SKEW: i64 = 30;
+
+#[derive(Deserialize)]
+struct UpstreamClaims {
+    sub: String,
+    aud: Audience,
+    azp: Option<String>,
+    exp: NumericDate,
+    nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
+    sid: Option<String>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// Verifies the subject token of an exchange by `client`.
+pub(super) async fn verify(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    client: &Principal,
+    (token, kind): (&str, TokenType),
+    now: Timestamp,
+) -> Result<Subject, FlowError> {
+    match kind {
+        TokenType::AccessToken => ours(server, tenant, state, token, now).await,
+        TokenType::IdToken | TokenType::Jwt => {
+            let unverified = Unverified::parse(token).map_err(|_| Refusal::SubjectTokenMalformed)?;
+            let peeked = unverified.peek().ok_or(Refusal::SubjectTokenMalformed)?;
+            let from_spire =
+                peeked.get("sub").and_then(Value::as_str).is_some_and(|sub| sub.starts_with("spiffe://"));
+            if kind == TokenType::Jwt && from_spire {
+                itself(server, tenant, state, client, (token, now)).await
+            } else {
+                upstream(server, tenant, state, client, (&unverified, peeked, kind), now).await
+            }
+        }
+    }
+}
+
+async fn ours(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    token: &str,
+    now: Timestamp,
+) -> Result<Subject, FlowError> {
+    let verified = own_token::verify(server, tenant, state, token, now).await?;
+    let verified = verified.ok_or_else(|| why_not(tenant, token, now))?;
+    // RFC 9449 §5: a bound token counts only with its proof; nothing here takes one yet, so it is refused, not unbound.
+    if verified.claims.cnf.is_some() {
+        return Err(Refusal::SubjectTokenBoundWithoutProof.into());
+    }
+    let task = match &verified.claims.task {
+        None => None,
+        Some(id) => {
+            let mut tx = server.db.read().await?;
+            let record = tasks::find(&mut tx, &tenant.name, id).await?;
+            // A token without its task's record can't have a deadline, so it can't be renewed or delegated.
+            Some(record.ok_or(Refusal::TaskEnded)?.to_task()?)
+        }
+    };
+    Ok(Subject::Token(Box::new(verified.claims.clone()), task))
+}
+
+/// Tells apart, for the caller that holds the token, why it is not accepted.
+fn why_not(tenant: &Tenant, token: &str, now: Timestamp) -> Refusal {
+    let Ok(unverified) = Unverified::parse(token) else { return Refusal::SubjectTokenMalformed };
+    if unverified.header().typ.as_deref() != Some(crate::protocol::claims::ACCESS_TOKEN_TYP) {
+        return Refusal::SubjectTokenOfWrongType;
+    }
+    let Some(claims) = unverified.peek() else { return Refusal::SubjectTokenMalformed };
+    if claims.get("iss").and_then(Value::as_str) != Some(&tenant.issuer) {
+        return Refusal::SubjectTokenOfOtherTenant;
+    }
+    match claims.get("exp").and_then(Value::as_i64) {
+        Some(exp) if now.0 >= exp => Refusal::SubjectTokenExpired,
+        _ => Refusal::SubjectTokenRevoked,
+    }
+}
+
+/// A JWT-SVID as subject token: the agent for itself, never another one.
+async fn itself(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    client: &Principal,
+    (token, now): (&str, Timestamp),
+) -> Result<Subject, FlowError> {
+    let spiffe_id = svid::verify(server, tenant, state, token, now).await.map_err(as_subject_refusal)?;
+    if client.spiffe_ids.iter().any(|id| id == spiffe_id.as_str()) {
+        Ok(Subject::Nobody)
+    } else {
+        Err(Refusal::SubjectTokenAudienceWrong.into())
+    }
+}
+
+/// RFC 8693 §2.2.2: a bad subject token is `invalid_request`, not a failure of client authentication.
+pub(super) fn as_subject_refusal(error: FlowError) -> FlowError {
+    let FlowError::Refused(refusal) = error else { return error };
+    FlowError::Refused(match refusal {
+        Refusal::SvidTrustDomainUnknown => Refusal::SubjectTokenIssuerUnknown,
+        Refusal::SvidSignatureWrong => Refusal::SubjectTokenSignatureWrong,
+        Refusal::SvidAudienceWrong => Refusal::SubjectTokenAudienceWrong,
+        Refusal::SvidExpired => Refusal::SubjectTokenExpired,
+        Refusal::TrustBundleUnavailable => Refusal::SubjectKeysUnavailable,
+        _ => Refusal::SubjectTokenMalformed,
+    })
+}
+
+async fn upstream(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    client: &Principal,
+    (unverified, peeked, kind): (&Unverified<'_>, Map<String, Value>, TokenType),
+    now: Timestamp,
+) -> Result<Subject, FlowError> {
+    // RFC 8725 §3.11: kinds of JWTs are kept apart by `typ`. A logout token, a security event or an access token is not
+    // an ID token, whatever it is declared to be.
+    let typ_fits = match unverified.header().typ.as_deref() {
+        None | Some("jwt") => true,
+        Some("at+jwt") => kind == TokenType::Jwt,
+        Some(_) => false,
+    };
+    if !typ_fits || peeked.contains_key("events") {
+        return Err(Refusal::SubjectTokenOfWrongType.into());
+    }
+    let issuer = peeked.get("iss").and_then(Value::as_str).ok_or(Refusal::SubjectTokenMalformed)?;
+    if issuer == tenant.issuer {
+        return Err(Refusal::SubjectTokenOfWrongType.into());
+    }
+    let (idp, source) = state.registry.identity_provider(issuer).ok_or(Refusal::SubjectTokenIssuerUnknown)?;
+    if idp.status != Status::Active {
+        return Err(Refusal::IdentityProviderDisabled.into());
+    }
+    let payload = verify_signature(server, source, unverified).await?;
+    let claims: UpstreamClaims =
+        serde_json::from_slice(&payload).map_err(|_| Refusal::SubjectTokenMalformed)?;
+    check_upstream(&claims, idp, client, now)?;
+    let id = user_id(&tenant.name, issuer, &claims.sub);
+    let groups = groups(&claims, idp);
+    Ok(Subject::Upstream(UpstreamUser {
+        id,
+        issuer: issuer.to_owned(),
+        subject: claims.sub,
+        groups,
+        sid: claims.sid,
+    }))
+}
+
+async fn verify_signature(
+    server: &Server,
+    source: &KeySource,
+    unverified: &Unverified<'_>,
+) -> Result<Vec<u8>, FlowError> {
+    for missing in [false, true] {
+        let keys = server.keys.of(source, missing).await.map_err(|_| Refusal::SubjectKeysUnavailable)?;
+        match unverified.verify(&keys) {
+            Ok(payload) => return Ok(payload.to_vec()),
+            // The provider may have rotated since its keys were read.
+            Err(JwsError::UnknownKey) => {}
+            Err(_) => break,
+        }
+    }
+    Err(Refusal::SubjectTokenSignatureWrong.into())
+}
+
+fn check_upstream(
+    claims: &UpstreamClaims,
+    idp: &IdentityProvider,
+    client: &Principal,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let ahead = |date: Option<NumericDate>| date.is_some_and(|date| date.0 > now.plus(UPSTREAM_SKEW));
+    if now >= claims.exp.0 || ahead(claims.nbf) || ahead(claims.iat) {
+        return Err(Refusal::SubjectTokenExpired);
+    }
+    // OpenID Connect Core §3.1.3.7: the audience must contain the client, and `azp`, where present, must be it.
+    let meant = |name: &str| {
+        name == client.id
+            || client.spiffe_ids.iter().any(|id| id == name)
+            || idp.audiences.iter().any(|known| known == name)
+    };
+    if !claims.aud.iter().any(meant) || claims.azp.as_deref().is_some_and(|azp| !meant(azp)) {
+        return Err(Refusal::SubjectTokenAudienceWrong);
+    }
+    // RFC 8693 §4.1: an actor in the token would be history that we can't verify; it must neither vanish nor be believed.
+    if claims.others.contains_key("act") || claims.others.contains_key("may_act") {
+        return Err(Refusal::SubjectTokenAlreadyDelegated);
+    }
+    if claims.others.contains_key("cnf") {
+        return Err(Refusal::SubjectTokenBoundWithoutProof);
+    }
+    // Keycloak marks its refresh and offline tokens in the payload, not in the header.
+    let inner = claims.others.get("typ").and_then(Value::as_str);
+    if inner.is_some_and(|typ| !matches!(typ, "ID" | "Bearer" | "JWT")) {
+        return Err(Refusal::SubjectTokenOfWrongType);
+    }
+    if claims.sub.is_empty() || claims.sub.len() > 255 { Err(Refusal::SubjectTokenMalformed) } else { Ok(()) }
+}
+
+fn groups(claims: &UpstreamClaims, idp: &IdentityProvider) -> Vec<String> {
+    let listed = claims.others.get(&idp.groups_claim).and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(Value::as_str).take(1000).map(str::to_owned).collect()
+}

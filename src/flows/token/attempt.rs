@@ -1,0 +1,212 @@
+//! One decision about a token request, rule by rule, and what to write down about it.
+
+use super::ask::{Ask, Form};
+use super::mint::{self, Minted};
+use super::response::TokenResponse;
+use super::token_event;
+use crate::domain::audit::Event;
+use crate::domain::exchange::{self, Rule, Subject};
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::{Impact, Principal, PrincipalKind, SenderConstraint};
+use crate::domain::task;
+use crate::flows::{FlowError, Server, Tenant, TenantState, authenticate, own_token, subject_token, svid};
+use crate::policy::Verdict;
+use crate::protocol::claims::Rev;
+use crate::protocol::token_type::TokenType;
+use crate::storage::journal::{Mark, Mint};
+use crate::time::Timestamp;
+
+/// A request on its way through the rules.
+pub(super) struct Attempt<'a> {
+    pub(super) server: &'a Server,
+    pub(super) tenant: &'a Tenant,
+    pub(super) state: &'a TenantState,
+    pub(super) rev: Rev,
+    pub(super) now: Timestamp,
+    /// What is written down: filled in as the request shows who and what it is.
+    pub(super) event: Event,
+    /// What the request spends, known once its client is.
+    pub(super) mark: Option<Mark>,
+    /// The rule that is being decided.
+    pub(super) rule: Rule,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        server: &'a Server,
+        tenant: &'a Tenant,
+        state: &'a TenantState,
+        rev: Rev,
+        now: Timestamp,
+    ) -> Self {
+        Self { server, tenant, state, rev, now, event: token_event(), mark: None, rule: Rule::Authenticate }
+    }
+
+    /// Rules 1 to 9: refuses at the first that fails, else mints.
+    pub(super) async fn decide(&mut self, form: &Form<'_>) -> Result<(Mint, TokenResponse), FlowError> {
+        let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await?;
+        self.mark = client.mark;
+        self.event.client_id = Some(client.id.clone());
+        let principal = self.state.registry.principal(&client.id).ok_or(Refusal::ClientUnknown)?;
+        let minted = self.decide_for(principal, form).await?;
+        let exchanged = matches!(form.ask()?, Ask::Exchange { .. });
+        Ok(minted.into_parts(exchanged))
+    }
+
+    /// Rules 2 to 9 for a client that is known.
+    pub(super) async fn decide_for(
+        &mut self,
+        principal: &Principal,
+        form: &Form<'_>,
+    ) -> Result<Minted, FlowError> {
+        self.rule = Rule::Actor;
+        let ask = form.ask()?;
+        let request = form.request()?;
+        self.note_request(&request);
+        if principal.kind != PrincipalKind::Agent {
+            return self.builtin(principal, &ask, &request);
+        }
+        let subject = match ask {
+            Ask::ClientCredentials => Subject::Nobody,
+            Ask::Exchange { subject, actor } => {
+                let actor_task = self.check_actor(principal, actor).await?;
+                self.rule = Rule::Subject;
+                let (server, tenant, state) = (self.server, self.tenant, self.state);
+                let subject =
+                    subject_token::verify(server, tenant, state, principal, subject, self.now).await?;
+                check_same_task(&subject, actor_task.as_deref())?;
+                subject
+            }
+        };
+        self.note_subject(&subject);
+        self.grant(principal, &subject, &request)
+    }
+
+    /// Rules 4 to 9.
+    fn grant(
+        &mut self,
+        principal: &Principal,
+        subject: &Subject,
+        request: &exchange::Request,
+    ) -> Result<Minted, FlowError> {
+        let registry = &self.state.registry;
+        let agent = registry.agent(&principal.id).ok_or(Refusal::ClientUnknown)?;
+        let limits = self.server.settings.tasks;
+        let bounded = exchange::decide(registry, agent, subject, request, limits, self.now).map_err(
+            |(rule, refusal)| {
+                self.rule = rule;
+                refusal
+            },
+        )?;
+        self.rule = Rule::Policy;
+        let tools = impacts(registry, &bounded);
+        let named: Vec<_> = tools.iter().map(|(name, impact)| (name.clone(), impact.as_str())).collect();
+        match self.state.policy.decide(&bounded, &named, self.now) {
+            Verdict::Permit => {}
+            Verdict::Deny => return Err(Refusal::PolicyDenied.into()),
+            Verdict::NeedsApproval => return Err(Refusal::PolicyNeedsApproval.into()),
+        }
+        if bounded.resource.token.sender_constraint == SenderConstraint::Required {
+            return Err(Refusal::SenderConstraintRequired.into());
+        }
+        self.rule = Rule::Task;
+        let deadline = task::deadline(&bounded.plan, request.task_lifetime, limits, self.now)?;
+        let worst = tools.iter().map(|(_, impact)| *impact).max();
+        mint::for_agent(self, &bounded, request, (subject, worst, deadline))
+    }
+
+    /// Rule 2: "the authenticated client is the actor". An actor token must prove the same agent; the task that it
+    /// belongs to, if it is one of ours, is returned.
+    async fn check_actor(
+        &self,
+        principal: &Principal,
+        actor: Option<(&str, TokenType)>,
+    ) -> Result<Option<String>, FlowError> {
+        let (server, tenant, state) = (self.server, self.tenant, self.state);
+        match actor {
+            None => Ok(None),
+            Some((token, TokenType::AccessToken)) => {
+                let verified = own_token::verify(server, tenant, state, token, self.now).await?;
+                let verified = verified.ok_or(Refusal::ActorTokenNotAccepted)?;
+                if verified.claims.actor() == Some(&principal.id) && verified.claims.cnf.is_none() {
+                    Ok(verified.claims.task.clone())
+                } else {
+                    Err(Refusal::ActorTokenNotOfClient.into())
+                }
+            }
+            Some((token, TokenType::Jwt)) => {
+                let proved = svid::verify(server, tenant, state, token, self.now).await;
+                let proved = proved.map_err(|error| match error {
+                    FlowError::Refused(_) => Refusal::ActorTokenNotAccepted.into(),
+                    fault => fault,
+                })?;
+                let same = principal.spiffe_ids.iter().any(|id| id == proved.as_str());
+                if same { Ok(None) } else { Err(Refusal::ActorTokenNotOfClient.into()) }
+            }
+            Some((_, TokenType::IdToken)) => Err(Refusal::ActorTokenNotAccepted.into()),
+        }
+    }
+
+    /// Administrators' tools and enforcers act for nobody and get tokens for this server's own endpoints only.
+    fn builtin(
+        &mut self,
+        principal: &Principal,
+        ask: &Ask<'_>,
+        request: &exchange::Request,
+    ) -> Result<Minted, FlowError> {
+        if !matches!(ask, Ask::ClientCredentials) {
+            return Err(Refusal::GrantNotForThisClient.into());
+        }
+        self.rule = Rule::Target;
+        mint::for_builtin(self, principal, request)
+    }
+
+    fn note_request(&mut self, request: &exchange::Request) {
+        self.event.resource = request.targets.first().filter(|target| target.len() <= 2048).cloned();
+        self.event.scope = request.scope.clone().unwrap_or_default();
+        self.event.authorization_details = request.authorization_details.clone().unwrap_or_default();
+        self.event.task_purpose.clone_from(&request.task_purpose);
+    }
+
+    fn note_subject(&mut self, subject: &Subject) {
+        match subject {
+            Subject::Token(claims, _) => {
+                self.event.sub = Some(claims.sub.clone());
+                self.event.act.clone_from(&claims.act);
+                self.event.task.clone_from(&claims.task);
+            }
+            Subject::Upstream(user) => self.event.sub = Some(user.id.clone()),
+            Subject::Nobody => self.event.sub = self.event.client_id.clone(),
+        }
+    }
+}
+
+/// A subject of one task and an actor of another, each genuine, must not be spliced into one token.
+fn check_same_task(subject: &Subject, actor_task: Option<&str>) -> Result<(), Refusal> {
+    match (subject, actor_task) {
+        (Subject::Token(claims, _), Some(actor)) => {
+            let related = claims.task.as_deref() == Some(actor)
+                || claims.task_ancestors.iter().any(|task| task == actor);
+            if related { Ok(()) } else { Err(Refusal::ActorTokenNotOfClient) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tools that would be granted, each with its impact; one that the resource doesn't declare counts as the worst.
+fn impacts(
+    registry: &crate::domain::registry::Registry,
+    bounded: &exchange::Bounded<'_>,
+) -> Vec<(String, Impact)> {
+    let names =
+        registry.detail_types.tools_for(&bounded.authorization_details, bounded.resource.resource.as_str());
+    let impact =
+        |name: &String| bounded.resource.tool(name).map_or(Impact::ExternalWrite, |tool| tool.impact);
+    names
+        .into_iter()
+        .map(|name| {
+            let impact = impact(&name);
+            (name, impact)
+        })
+        .collect()
+}

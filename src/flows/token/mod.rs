@@ -1,0 +1,74 @@
+//! The token endpoint's grants: token exchange (RFC 8693) and client credentials (RFC 6749 §4.4).
+
+mod ask;
+mod attempt;
+mod explain;
+mod mint;
+mod response;
+
+use std::sync::Arc;
+
+pub use ask::{Ask, Form};
+pub use explain::{Explanation, RuleReport, explain};
+pub use response::TokenResponse;
+
+use super::{FlowError, Server, Tenant};
+use crate::domain::audit::{Event, EventKind};
+use crate::domain::refusal::Refusal;
+use crate::storage::journal::{Entry, Outcome};
+use attempt::Attempt;
+
+/// How often a request is decided again when the registry moves under it.
+const ATTEMPTS: usize = 4;
+
+/// Answers a token request. Whatever is decided is on the disk before this returns.
+pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<TokenResponse, FlowError> {
+    for _ in 0..ATTEMPTS {
+        tenant.check_fresh(server)?;
+        let now = server.clock.now();
+        // Before the first check (design section 6): whatever is cut from here on has a higher number, and kills what is
+        // minted here.
+        let rev = tenant.view.rev();
+        let state = tenant.state();
+        let mut attempt = Attempt::new(server, tenant, &state, rev.clone(), now);
+        let decided = attempt.decide(form).await;
+        let (mint, response, refusal) = match decided {
+            Ok((mint, response)) => (Some(mint), Some(response), None),
+            Err(FlowError::Refused(refusal)) => (None, None, Some(refusal)),
+            Err(other) => return Err(other),
+        };
+        let mut event = attempt.event;
+        event.rev = Some(rev.clone());
+        if let Some(refusal) = refusal {
+            event = event.refused(refusal.rule());
+        }
+        let user =
+            mint.as_ref().and_then(|mint| mint.user.as_ref()).map(|(id, ..)| format!("{} {id}", tenant.name));
+        let registry_version = state.registry.version;
+        let entry =
+            Entry { tenant: tenant.name.clone(), rev, registry_version, mark: attempt.mark, mint, event };
+        match (server.journal.record(entry).await?, response, refusal) {
+            (Outcome::Committed, Some(response), _) => {
+                if let Some(user) = user {
+                    server.seen_users.insert(user, ());
+                }
+                return Ok(response);
+            }
+            (Outcome::Committed, None, Some(refusal)) | (Outcome::Refused(refusal), ..) => {
+                return Err(refusal.into());
+            }
+            (Outcome::Moved, ..) => server.refresh().await?,
+            (Outcome::Committed, None, None) => return Err(Refusal::RequestMalformed.into()),
+        }
+    }
+    // The registry changes faster than requests are decided; a caller that comes again will find it still.
+    Err(Refusal::Overloaded.into())
+}
+
+/// An empty row about the token endpoint.
+fn token_event() -> Event {
+    Event::new(EventKind::Token, true)
+}
+
+/// The claims, shared between the record and the answer.
+type Claims = Arc<crate::protocol::claims::AccessTokenClaims>;
