@@ -11,6 +11,7 @@ pub mod time;
 pub mod tls;
 
 // Floor 1: configuration.
+pub mod config;
 
 // Floor 2: signatures.
 pub mod jose;
@@ -19,6 +20,7 @@ pub mod jose;
 pub mod domain;
 
 // Floor 4: the world.
+pub mod agent;
 pub mod enforcer;
 pub mod policy;
 pub mod storage;
@@ -26,3 +28,11 @@ pub mod upstream;
 
 // Floor 5: use cases.
 pub mod flows;
+
+// Floor 6: HTTP.
+pub mod http;
+
+// Floor 7: the server as a whole, and the commands.
+pub mod app;
+pub mod cli;
+pub mod telemetry;

@@ -35,7 +35,9 @@ const ANNOTATION: &str = "decision";
 impl Policy {
     /// Compiles Cedar text.
     pub fn compile(text: Option<&str>) -> Result<Self, RegistryError> {
-        let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(Self::default()) };
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+            return Ok(Self::default());
+        };
         let set = PolicySet::from_str(text)
             .map_err(|error| RegistryError::new("policies", format!("{error:?}")))?;
         for policy in set.policies() {
@@ -57,8 +59,12 @@ impl Policy {
     ///
     /// An error while evaluating any policy is a deny: a policy that can't be read must not be skipped.
     pub fn decide(&self, granted: &Bounded<'_>, tools: &[(String, &'static str)], now: Timestamp) -> Verdict {
-        let Some(set) = &self.set else { return Verdict::Permit };
-        let Some((request, entities)) = question(granted, tools, now) else { return Verdict::Deny };
+        let Some(set) = &self.set else {
+            return Verdict::Permit;
+        };
+        let Some((request, entities)) = question(granted, tools, now) else {
+            return Verdict::Deny;
+        };
         let answer = Authorizer::new().is_authorized(&request, set, &entities);
         if answer.diagnostics().errors().next().is_some() {
             return Verdict::Deny;

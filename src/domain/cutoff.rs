@@ -213,7 +213,9 @@ impl CutoffSet {
     /// Forgets what can no longer hit a token.
     pub fn purge(&mut self, uptime: u64) {
         while self.expiry.first().is_some_and(|(forget_at, ..)| *forget_at <= uptime) {
-            let Some((_, seq, kind, id)) = self.expiry.pop_first() else { break };
+            let Some((_, seq, kind, id)) = self.expiry.pop_first() else {
+                break;
+            };
             // A newer cutoff of the same scope lives on under its own number.
             if self.live[kind].get(&id) == Some(&seq) {
                 self.live[kind].remove(&id);

@@ -129,7 +129,9 @@ pub(super) async fn spend(
     state: &TenantState,
     client: Authenticated,
 ) -> Result<String, FlowError> {
-    let Some(mark) = client.mark else { return Ok(client.id) };
+    let Some(mark) = client.mark else {
+        return Ok(client.id);
+    };
     let mut event = Event::new(EventKind::Introspection, true);
     event.client_id = Some(client.id.clone());
     event.detail = Some(serde_json::json!({ "authenticated": true }));

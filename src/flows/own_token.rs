@@ -61,13 +61,19 @@ async fn prove(
         let claims = record.and_then(|record| serde_json::from_str(record.claims.as_deref()?).ok());
         return Ok(claims.map(|claims| Verified { claims, kid: None, introspection: OnceLock::new() }));
     }
-    let Ok(unverified) = Unverified::parse(token) else { return Ok(None) };
+    let Ok(unverified) = Unverified::parse(token) else {
+        return Ok(None);
+    };
     // RFC 9068 §4: "The resource server MUST verify that the `typ` header value is `at+jwt` or `application/at+jwt`".
     if unverified.header().typ.as_deref() != Some(ACCESS_TOKEN_TYP) || unverified.header().kid.is_none() {
         return Ok(None);
     }
-    let Ok((payload, key)) = unverified.verify_by(state.keys.published()) else { return Ok(None) };
-    let Ok(claims) = serde_json::from_slice::<AccessTokenClaims>(payload) else { return Ok(None) };
+    let Ok((payload, key)) = unverified.verify_by(state.keys.published()) else {
+        return Ok(None);
+    };
+    let Ok(claims) = serde_json::from_slice::<AccessTokenClaims>(payload) else {
+        return Ok(None);
+    };
     let ours = claims.iss == tenant.issuer && *claims.tenant == *tenant.name;
     let kid = key.kid().map(str::to_owned);
     Ok(ours.then_some(Verified { claims, kid, introspection: OnceLock::new() }))

@@ -117,7 +117,9 @@ async fn create(
 /// time comes, its predecessor retires and stays published until its last token has expired, and the next one is
 /// prepared a publication period before the active one is due.
 pub async fn keep(server: &Server, tenant: &str) -> Result<(), FlowError> {
-    let Some(state) = server.tenant(tenant).map(|tenant| tenant.state()) else { return Ok(()) };
+    let Some(state) = server.tenant(tenant).map(|tenant| tenant.state()) else {
+        return Ok(());
+    };
     let now = server.clock.now();
     if !is_due(server, &state.keys, &algorithms(&state.registry.section.resources), now) {
         return Ok(());

@@ -82,11 +82,15 @@ async fn ours(
 
 /// Tells apart, for the caller that holds the token, why it is not accepted.
 fn why_not(tenant: &Tenant, token: &str, now: Timestamp) -> Refusal {
-    let Ok(unverified) = Unverified::parse(token) else { return Refusal::SubjectTokenMalformed };
+    let Ok(unverified) = Unverified::parse(token) else {
+        return Refusal::SubjectTokenMalformed;
+    };
     if unverified.header().typ.as_deref() != Some(crate::protocol::claims::ACCESS_TOKEN_TYP) {
         return Refusal::SubjectTokenOfWrongType;
     }
-    let Some(claims) = unverified.peek() else { return Refusal::SubjectTokenMalformed };
+    let Some(claims) = unverified.peek() else {
+        return Refusal::SubjectTokenMalformed;
+    };
     if claims.get("iss").and_then(Value::as_str) != Some(&tenant.issuer) {
         return Refusal::SubjectTokenOfOtherTenant;
     }
@@ -114,7 +118,9 @@ async fn itself(
 
 /// RFC 8693 §2.2.2: a bad subject token is `invalid_request`, not a failure of client authentication.
 pub(super) fn as_subject_refusal(error: FlowError) -> FlowError {
-    let FlowError::Refused(refusal) = error else { return error };
+    let FlowError::Refused(refusal) = error else {
+        return error;
+    };
     FlowError::Refused(match refusal {
         Refusal::SvidTrustDomainUnknown => Refusal::SubjectTokenIssuerUnknown,
         Refusal::SvidSignatureWrong => Refusal::SubjectTokenSignatureWrong,

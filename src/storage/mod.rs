@@ -88,6 +88,18 @@ impl Db {
         Ok(db)
     }
 
+    /// Opens a database that a server has made, to read it; a missing one is an error, not an empty one.
+    pub async fn open_existing(url: &str) -> Result<Self, StorageError> {
+        match url.strip_prefix("sqlite:") {
+            None => Self::open(url).await,
+            Some(_) => {
+                let options = SqliteConnectOptions::from_str(url)?.read_only(true).busy_timeout(PATIENCE);
+                let reader = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
+                Ok(Self::Sqlite { writer: reader.clone(), reader })
+            }
+        }
+    }
+
     async fn open_sqlite(url: &str) -> Result<Self, StorageError> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)

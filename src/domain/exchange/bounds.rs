@@ -155,7 +155,9 @@ impl<'a> Bounds<'a> {
     }
 
     fn largest(&self, bounds: &[Bound<'_>]) -> Granted {
-        let Some((first, rest)) = bounds.split_first() else { return Granted::default() };
+        let Some((first, rest)) = bounds.split_first() else {
+            return Granted::default();
+        };
         let start = Granted { scope: first.scope.clone(), authorization_details: first.details.clone() };
         let mut largest = rest.iter().fold(start, |largest, bound| Granted {
             scope: largest.scope.meet(bound.scope),

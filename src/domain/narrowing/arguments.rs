@@ -38,7 +38,9 @@ impl ArgumentRules {
         let constraints = match arguments {
             None => &empty,
             Some(Value::Object(constraints)) => constraints,
-            Some(_) => return Err(Reason::new("arguments must be an object of constraints", "/arguments")),
+            Some(_) => {
+                return Err(Reason::new("arguments must be an object of constraints", "/arguments"));
+            }
         };
         if constraints.len() > MAX_ARGUMENTS {
             return Err(Reason::new("too many constrained arguments", "/arguments"));

@@ -153,7 +153,9 @@ impl DetailTypes {
     fn add<'a>(&'a self, common: &mut Vec<Entry<'a>>, detail: AuthorizationDetail) {
         // What came out malformed, say with too many tools, is left out, and a full list takes no more: the meet
         // then has less than both sides grant, never more.
-        let Ok(entry) = self.checked(0, Cow::Owned(detail)) else { return };
+        let Ok(entry) = self.checked(0, Cow::Owned(detail)) else {
+            return;
+        };
         if common.len() >= MAX_DETAILS || entry.within(common).is_ok() {
             return;
         }

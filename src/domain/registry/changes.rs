@@ -46,7 +46,9 @@ pub fn changes(stored: &[(String, String, Value)], wanted: &[(Kind, String, Valu
 }
 
 fn differing(old: &Value, new: &Value) -> Vec<String> {
-    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return Vec::new() };
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
+        return Vec::new();
+    };
     let mut names: Vec<_> =
         old.keys().chain(new.keys()).filter(|name| old.get(*name) != new.get(*name)).cloned().collect();
     names.sort();

@@ -216,7 +216,9 @@ impl TenantSection {
                 "enforcer" => section.enforcers.push(read(body, at)?),
                 "consent" => section.consents.push(read(body, at)?),
                 "policies" => section.policies = Some(read(body, at)?),
-                _ => return Err(RegistryError::new(at(), "this kind of entry is unknown to this version")),
+                _ => {
+                    return Err(RegistryError::new(at(), "this kind of entry is unknown to this version"));
+                }
             }
         }
         Ok(section)

@@ -156,7 +156,9 @@ impl Registry {
             let source = match (&idp.jwks, &idp.jwks_uri) {
                 (Some(jwks), None) => inline(&place, jwks)?,
                 (None, Some(uri)) => remote(&place, uri)?,
-                _ => return Err(RegistryError::new(place, "needs exactly one of `jwks` and `jwks_uri`")),
+                _ => {
+                    return Err(RegistryError::new(place, "needs exactly one of `jwks` and `jwks_uri`"));
+                }
             };
             self.idp_keys.insert(idp.id.clone(), source);
         }

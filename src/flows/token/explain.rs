@@ -10,12 +10,11 @@ use crate::domain::refusal::Refusal;
 use crate::flows::{FlowError, Server, Tenant};
 
 /// What one rule says.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RuleReport {
     /// Its number in the order of the rules.
     pub number: usize,
     /// Its name.
-    #[schema(value_type = String)]
     pub rule: Rule,
     /// `pass`, `refuse` or `not_reached`.
     pub verdict: &'static str,
@@ -24,7 +23,7 @@ pub struct RuleReport {
 }
 
 /// What an exchange would come to.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// Whether a token would be issued.
     pub granted: bool,
@@ -33,7 +32,6 @@ pub struct Explanation {
     /// Every rule.
     pub rules: Vec<RuleReport>,
     /// The claims that would be signed.
-    #[schema(value_type = Option<Object>)]
     pub would_issue: Option<Value>,
 }
 

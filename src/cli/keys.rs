@@ -1,0 +1,143 @@
+//! `taskpass keys`: the server's signing keys, and the next one.
+
+use serde_json::{Value, json};
+
+use super::admin_api::{AdminApi, Connection};
+use super::error::CliError;
+use super::output;
+
+/// List and rotate the server's signing keys.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  taskpass keys list\n  taskpass keys rotate --alg ES256\n  taskpass revoke --key KID   (for a key that leaked)"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the signing keys with their states: prepared, active, retiring, revoked.
+    #[command(after_help = "Example:\n  taskpass keys list --json")]
+    List {
+        #[command(flatten)]
+        shared: Shared,
+    },
+    /// Prepare the next signing key; it signs once every cache has had the time to learn of it.
+    #[command(after_help = "Examples:\n  taskpass keys rotate\n  taskpass keys rotate --alg EdDSA")]
+    Rotate {
+        /// The algorithm whose key to rotate: ES256, EdDSA, RS256 or PS256 [default: ES256].
+        #[arg(long, value_name = "ALG", value_parser = ["ES256", "EdDSA", "RS256", "PS256"])]
+        alg: Option<String>,
+        #[command(flatten)]
+        shared: Shared,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Shared {
+    /// Print the server's answer as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs `taskpass keys`.
+pub async fn run(args: Args) -> Result<(), CliError> {
+    match args.command {
+        Command::List { shared } => {
+            let api = AdminApi::connect(&shared.connection, "registry:read").await?;
+            let answer = api.get("keys").await?;
+            if shared.json {
+                output::json(&answer);
+            } else {
+                table(&answer).into_iter().for_each(output::line);
+            }
+        }
+        Command::Rotate { alg, shared } => {
+            let api = AdminApi::connect(&shared.connection, "registry:write").await?;
+            let body = alg.map_or_else(|| json!({}), |alg| json!({ "alg": alg }));
+            let answer = api.post("keys/rotate", &body).await?;
+            if shared.json {
+                output::json(&answer);
+            } else {
+                let member = |name: &str| answer.get(name).map_or_else(|| "?".into(), output::cell);
+                output::line(format!("Key {} ({}) is {}.", member("kid"), member("alg"), member("state")));
+                output::line(
+                    "`taskpass keys list` shows when it takes over; the key before it goes on verifying.",
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line per key. Its columns are the members that the keys have, `kid`, `alg` and `state` first.
+fn table(answer: &Value) -> Vec<String> {
+    let keys: Vec<_> = answer.get("keys").and_then(Value::as_array).into_iter().flatten().collect();
+    if keys.is_empty() {
+        return vec!["There are no keys.".into()];
+    }
+    let mut names = vec!["kid", "alg", "state"];
+    for name in keys.iter().filter_map(|key| key.as_object()).flatten().map(|(name, _)| name.as_str()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let head = names.iter().map(|name| name.to_uppercase()).collect();
+    let row = |key: &&Value| {
+        names.iter().map(|name| key.get(name).map_or_else(|| "-".into(), output::cell)).collect()
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(keys.iter().map(row)).collect();
+    output::columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::fake_server::FakeServer;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[tokio::test]
+    async fn lists_and_rotates() {
+        let server = FakeServer::start(|_| (200, json!({"keys": []}))).await;
+        let credentials = server.connection().credentials.unwrap();
+        let credentials = ["--credentials", credentials.to_str().unwrap()];
+        for args in [vec!["x", "list"], vec!["x", "rotate", "--alg", "EdDSA"], vec!["x", "rotate", "--json"]]
+        {
+            run(Cli::parse_from(args.into_iter().chain(credentials)).args).await.unwrap();
+        }
+        assert_eq!(server.scopes(), ["registry:read", "registry:write", "registry:write"]);
+        let path = || "/admin/v1/keys/rotate".to_owned();
+        assert_eq!(
+            server.calls()[1..],
+            [("POST".into(), path(), json!({"alg": "EdDSA"})), ("POST".into(), path(), json!({})),]
+        );
+    }
+
+    #[test]
+    fn offers_only_algorithms_that_sign_here() {
+        assert!(Cli::try_parse_from(["x", "rotate", "--alg", "HS256"]).is_err());
+    }
+
+    #[test]
+    fn a_table_of_what_the_keys_have() {
+        let keys = json!({"keys": [
+            {"kid": "k1", "state": "active", "alg": "ES256", "activates_at": 1},
+            {"kid": "k22", "state": "prepared", "alg": "ES256", "activates_at": 20}]});
+        assert_eq!(
+            table(&keys),
+            ["KID  ALG    STATE     ACTIVATES_AT", "k1   ES256  active    1", "k22  ES256  prepared  20",]
+        );
+        assert_eq!(table(&json!({})), ["There are no keys."]);
+    }
+}

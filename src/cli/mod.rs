@@ -1,0 +1,94 @@
+//! The commands, one file each. A command is `Args` (its `--help`) and `run`.
+
+pub mod admin;
+pub mod admin_api;
+pub mod apply;
+pub mod audit;
+pub mod bench;
+pub mod demo;
+pub mod error;
+pub mod explain;
+pub mod identity_args;
+pub mod keys;
+pub mod output;
+pub mod registry_file;
+pub mod reinstate;
+pub mod revoke;
+pub mod run;
+pub mod serve;
+pub mod task_args;
+pub mod token;
+
+mod agent_error;
+mod cutoff_scope;
+mod moment;
+
+#[cfg(test)]
+mod fake_server;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+/// Per-task tokens for AI agents: minted short, bound to one audience, taken back everywhere.
+#[derive(Debug, Parser)]
+#[command(
+    name = "taskpass",
+    version,
+    after_help = "Start here:\n  taskpass demo\n  taskpass serve --registry registry.yaml"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the authorization server.
+    Serve(Box<serve::Args>),
+    /// Play the whole story on this machine, for real, and tell it.
+    Demo(demo::Args),
+    /// Apply a registry file: agents, resources, consents, policies.
+    Apply(apply::Args),
+    /// Take something back: an agent, a person, a task, a token, a resource, a tool, a key.
+    Revoke(revoke::Args),
+    /// Lift what a revocation switched off.
+    Reinstate(reinstate::Args),
+    /// Say what a token request would come to, rule by rule.
+    Explain(explain::Args),
+    /// Get a token for a task.
+    Token(token::Args),
+    /// Run a command with a fresh token for as long as it runs.
+    Run(run::Args),
+    /// List or rotate signing keys.
+    Keys(keys::Args),
+    /// Become the first administrator.
+    Admin(admin::Args),
+    /// Verify or export the audit trail.
+    Audit(audit::Args),
+    /// Measure exchanges or introspections over real HTTP.
+    Bench(bench::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What went wrong, what to do about it, and the exit code.
+    pub async fn run(self) -> Result<(), CliError> {
+        match self.command {
+            Command::Serve(args) => serve::run(*args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Apply(args) => apply::run(args).await,
+            Command::Revoke(args) => revoke::run(args).await,
+            Command::Reinstate(args) => reinstate::run(args).await,
+            Command::Explain(args) => explain::run(args).await,
+            Command::Token(args) => token::run(args).await,
+            Command::Run(args) => run::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
+            Command::Admin(args) => admin::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
+        }
+    }
+}

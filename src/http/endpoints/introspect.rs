@@ -1,0 +1,69 @@
+//! `POST /oauth/introspect` (RFC 7662 §2).
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::token::claimed_client;
+use crate::domain::refusal::Refusal;
+use crate::flows::introspection::{Answer, Caller, introspect as flow};
+use crate::flows::token::Form;
+use crate::http::answer::{Failure, NO_STORE, raw_json};
+use crate::http::extract::{FormBody, InTenant};
+use crate::http::router::Node;
+use crate::protocol::params::Params;
+
+/// Says whether a token is active, and what it may do, to an enforcer of its resource.
+pub(in crate::http) async fn introspect(
+    State(node): State<Node>,
+    InTenant(tenant): InTenant,
+    headers: HeaderMap,
+    body: FormBody,
+) -> Result<Response, Failure> {
+    let params = Params::parse(&body.body).map_err(Refusal::from)?;
+    let token = params.one("token").map_err(Refusal::from)?.ok_or(Refusal::ParameterMissing)?;
+    let form = Form::from_params(&params, false)?;
+    let caller = match &body.bearer {
+        // RFC 6749 §2.3: one way to authenticate, not two.
+        Some(_) if form.credentials.assertion.is_some() => {
+            return Err(Refusal::ClientAuthenticationAmbiguous.into());
+        }
+        Some(bearer) => {
+            node.introspection_limit.take(bearer).map_err(Failure::Limited)?;
+            Caller::Bearer(bearer)
+        }
+        None => {
+            node.introspection_limit
+                .take(&claimed_client(form.credentials.assertion))
+                .map_err(Failure::Limited)?;
+            let other_method = form.credentials.other_method || body.has_authorization;
+            Caller::Client(crate::flows::Credentials { other_method, ..form.credentials })
+        }
+    };
+    let answer = flow(&node.server, &tenant, &caller, token).await?;
+    Ok(render(&node, &headers, answer))
+}
+
+/// How long an active answer may be kept, in seconds: within the bound that is promised for revocation.
+const KEPT: i64 = 30;
+
+fn render(node: &Node, headers: &HeaderMap, answer: Answer) -> Response {
+    let Answer::Active { body, jti, exp } = answer else {
+        let mut response = raw_json(r#"{"active":false}"#);
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        return response;
+    };
+    let left = exp.since(node.server.clock.now()).clamp(0, KEPT);
+    let tag = HeaderValue::try_from(format!("\"{jti}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+    // A token's answer never changes while it is active, so its id is its tag.
+    let mut response = if headers.get(IF_NONE_MATCH) == Some(&tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        raw_json(String::from(&*body))
+    };
+    let kept = HeaderValue::try_from(format!("private, max-age={left}")).unwrap_or(NO_STORE);
+    response.headers_mut().insert(CACHE_CONTROL, kept);
+    response.headers_mut().insert(ETAG, tag);
+    response
+}

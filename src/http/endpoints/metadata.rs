@@ -1,0 +1,57 @@
+//! The map: RFC 8414 metadata, and the keys.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+use serde_json::json;
+
+use crate::http::answer::{Failure, raw_json};
+use crate::http::extract::InTenant;
+use crate::http::router::Node;
+use crate::protocol::token_type::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
+
+/// RFC 8414 §3.2. `issuer` comes from configuration, never from the request.
+pub(in crate::http) async fn metadata(
+    State(_): State<Node>,
+    InTenant(tenant): InTenant,
+) -> Result<Response, Failure> {
+    let issuer = &tenant.issuer;
+    let state = tenant.state();
+    let mut types = vec!["mcp_tool_call"];
+    types.extend(state.registry.section.detail_types.iter().map(|kind| kind.name.as_str()));
+    let methods = ["private_key_jwt", "spiffe_jwt"];
+    let algorithms =
+        ["ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    Ok(cached(&json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/oauth/token"),
+        "introspection_endpoint": format!("{issuer}/oauth/introspect"),
+        "revocation_endpoint": format!("{issuer}/oauth/revoke"),
+        "jwks_uri": format!("{issuer}/oauth/jwks"),
+        "grant_types_supported": [TOKEN_EXCHANGE, CLIENT_CREDENTIALS],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "authorization_details_types_supported": types,
+        "code_challenge_methods_supported": ["S256"],
+    })))
+}
+
+/// The public keys, those that will sign soon among them.
+pub(in crate::http) async fn jwks(
+    State(_): State<Node>,
+    InTenant(tenant): InTenant,
+) -> Result<Response, Failure> {
+    Ok(cached(&tenant.state().keys.published().to_json()))
+}
+
+fn cached(body: &serde_json::Value) -> Response {
+    let mut response = raw_json(body.to_string());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}

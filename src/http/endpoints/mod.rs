@@ -1,0 +1,8 @@
+//! The endpoints: extract, call one flow, render.
+
+pub(super) mod admin;
+pub(super) mod health;
+pub(super) mod introspect;
+pub(super) mod metadata;
+pub(super) mod revoke;
+pub(super) mod token;

@@ -1,0 +1,36 @@
+//! `POST /oauth/token` (RFC 6749 §3.2).
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::domain::refusal::Refusal;
+use crate::flows::token::{self, Form};
+use crate::http::answer::{Failure, json_no_store};
+use crate::http::extract::{FormBody, InTenant};
+use crate::http::router::Node;
+use crate::jose::Unverified;
+use crate::protocol::params::Params;
+
+/// Exchanges a token, or issues one for client credentials.
+pub(in crate::http) async fn token(
+    State(node): State<Node>,
+    InTenant(tenant): InTenant,
+    body: FormBody,
+) -> Result<Response, Failure> {
+    let params = Params::parse(&body.body).map_err(Refusal::from)?;
+    let form = Form::from_params(&params, body.has_authorization)?;
+    // Counted by the client that the assertion names, unproven: who floods under another's name is stopped by the
+    // assertion's signature, and costs the other at most its burst.
+    node.token_limit.take(&claimed_client(form.credentials.assertion)).map_err(Failure::Limited)?;
+    let response = token::token(&node.server, &tenant, &form).await?;
+    metrics::counter!("taskpass_tokens_issued_total").increment(1);
+    Ok(json_no_store(StatusCode::OK, &response))
+}
+
+/// The client that an assertion claims to be from.
+pub(in crate::http) fn claimed_client(assertion: Option<&str>) -> String {
+    let unverified = assertion.and_then(|assertion| Unverified::parse(assertion).ok());
+    let peeked = unverified.and_then(|unverified| unverified.peek());
+    peeked.and_then(|claims| claims.get("sub")?.as_str().map(str::to_owned)).unwrap_or_default()
+}

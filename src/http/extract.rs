@@ -1,0 +1,142 @@
+//! What endpoints take from a request: the tenant, a form, a bearer token, an administrator.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+
+use super::answer::Failure;
+use super::router::Node;
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::Administrator;
+use crate::flows::{Tenant, verify_own_token};
+
+/// The tenant that the path names; `main` where it names none.
+pub(super) struct InTenant(pub(super) Arc<Tenant>);
+
+impl FromRequestParts<Node> for InTenant {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Node) -> Result<Self, Failure> {
+        let name = match parts.uri.path().strip_prefix("/t/") {
+            Some(rest) => rest.split('/').next().unwrap_or_default(),
+            None => match parts.uri.path().rsplit_once("/t/") {
+                // RFC 8414 §3.1: the well-known string goes between the host and the path of the issuer.
+                Some((before, name)) if before.starts_with("/.well-known/") => name,
+                _ => "main",
+            },
+        };
+        node.server.tenant(name).map(Self).ok_or(Failure::Refused(Refusal::EntryUnknown))
+    }
+}
+
+/// An `application/x-www-form-urlencoded` body, and whether the request authenticates by a header as well.
+pub(super) struct FormBody {
+    pub(super) body: Bytes,
+    pub(super) bearer: Option<String>,
+    pub(super) has_authorization: bool,
+}
+
+impl FromRequest<Node> for FormBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, node: &Node) -> Result<Self, Failure> {
+        let headers = request.headers();
+        // RFC 6749 §3.2: parameters are sent "using the `application/x-www-form-urlencoded` format". Anything else is
+        // refused rather than read as an empty form.
+        if !is_media_type(headers, "application/x-www-form-urlencoded") {
+            return Err(Failure::Http(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be application/x-www-form-urlencoded.",
+            ));
+        }
+        let (bearer, has_authorization) = (bearer(headers), headers.contains_key(AUTHORIZATION));
+        let body = Bytes::from_request(request, node).await.map_err(|error| body_failure(error.status()))?;
+        Ok(Self { body, bearer, has_authorization })
+    }
+}
+
+/// A JSON body of an administrator's request, parsed strictly: no member twice, bounded depth.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned> FromRequest<Node> for JsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, node: &Node) -> Result<Self, Failure> {
+        if !is_media_type(request.headers(), "application/json") {
+            return Err(Failure::Http(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be application/json.",
+            ));
+        }
+        let body = Bytes::from_request(request, node).await.map_err(|error| body_failure(error.status()))?;
+        let value = crate::protocol::strict_json::value(&body, 32)
+            .map_err(|error| Failure::Invalid(error.to_string()))?;
+        serde_json::from_value(value).map(Self).map_err(|error| Failure::Invalid(error.to_string()))
+    }
+}
+
+fn body_failure(status: StatusCode) -> Failure {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::Http(status, "The body is too large."),
+        _ => Failure::Http(StatusCode::BAD_REQUEST, "The body could not be read."),
+    }
+}
+
+fn is_media_type(headers: &HeaderMap, expected: &str) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
+}
+
+/// RFC 6750 §2.1: the token of an `Authorization: Bearer` header; the scheme's name ignores case. Two headers are none.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// An administrator's client that has proved who it is and what it may do.
+pub(super) struct AdministratorOf {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) client_id: String,
+    scopes: crate::protocol::scope::Scope,
+}
+
+impl AdministratorOf {
+    /// Refuses what the token doesn't open.
+    pub(super) fn may(&self, right: Administrator) -> Result<&Self, Failure> {
+        if self.scopes.contains(right.as_str()) {
+            Ok(self)
+        } else {
+            Err(Refusal::AccessTokenLacksScope.into())
+        }
+    }
+}
+
+impl FromRequestParts<Node> for AdministratorOf {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Node) -> Result<Self, Failure> {
+        let InTenant(tenant) = InTenant::from_request_parts(parts, node).await?;
+        let token = bearer(&parts.headers).ok_or(Refusal::AccessTokenMissing)?;
+        let state = tenant.state();
+        let verified =
+            verify_own_token(&node.server, &tenant, &state, &token, node.server.clock.now()).await?;
+        let verified = verified.ok_or(Refusal::AccessTokenNotAccepted)?;
+        // Only a token that was minted for this very API, whatever else its bearer may do.
+        if verified.claims.aud.as_str().strip_prefix(tenant.issuer.as_str()) != Some("/admin/v1") {
+            return Err(Refusal::AccessTokenNotAccepted.into());
+        }
+        let client_id = verified.claims.client_id.clone();
+        Ok(Self { tenant, client_id, scopes: verified.claims.scope.clone() })
+    }
+}
+
+/// A path's last segment.
+pub(super) type Id = Path<std::collections::HashMap<String, String>>;

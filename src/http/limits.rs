@@ -1,0 +1,92 @@
+//! Limits: how often one client may ask, so that none can starve the others. Revocation is not limited.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::time::monotonic;
+
+/// Requests per second and client; 0 is no limit. The burst is four seconds' worth.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// At the token endpoint.
+    pub token: u32,
+    /// At the introspection endpoint.
+    pub introspection: u32,
+}
+
+/// A token bucket for each key, in shards so that clients don't wait for each other.
+#[derive(Debug)]
+pub struct Limiter {
+    per_second: u32,
+    hasher: RandomState,
+    shards: Vec<Mutex<HashMap<u64, (f64, Instant)>>>,
+}
+
+const SHARDS: u64 = 16;
+/// Keys per shard at most; a stranger can fill them, so a full shard forgets those that have refilled, then all.
+const LARGEST: usize = 4096;
+const BURST_SECONDS: f64 = 4.0;
+
+impl Limiter {
+    /// A limiter of so many requests per second.
+    pub fn new(per_second: u32) -> Self {
+        Self {
+            per_second,
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Takes one request from `key`'s bucket; if it is empty, the whole seconds until there is one.
+    pub fn take(&self, key: &str) -> Result<(), u64> {
+        if self.per_second == 0 {
+            return Ok(());
+        }
+        self.take_at(key, monotonic())
+    }
+
+    fn take_at(&self, key: &str, now: Instant) -> Result<(), u64> {
+        let (rate, full) = (f64::from(self.per_second), f64::from(self.per_second) * BURST_SECONDS);
+        let key = self.hasher.hash_one(key);
+        let shard = &self.shards[usize::try_from(key % SHARDS).unwrap_or_default()];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let filled = |(level, at): (f64, Instant)| {
+            (level + now.saturating_duration_since(at).as_secs_f64() * rate).min(full)
+        };
+        if shard.len() >= LARGEST && !shard.contains_key(&key) {
+            shard.retain(|_, bucket| filled(*bucket) < full);
+            if shard.len() >= LARGEST {
+                shard.clear();
+            }
+        }
+        let level = shard.get(&key).map_or(full, |bucket| filled(*bucket));
+        let (level, answer) = if level >= 1.0 { (level - 1.0, Ok(())) } else { (level, Err(())) };
+        shard.insert(key, (level, now));
+        // At least one second: Retry-After is whole seconds, and 0 would invite a busy loop.
+        answer.map_err(|()| 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn refills_and_stays_bounded() {
+        let limiter = Limiter::new(1);
+        let start = monotonic();
+        for _ in 0..4 {
+            assert_eq!(limiter.take_at("a", start), Ok(()));
+        }
+        assert_eq!(limiter.take_at("a", start), Err(1));
+        assert_eq!(limiter.take_at("b", start), Ok(()));
+        assert_eq!(limiter.take_at("a", start + Duration::from_millis(1001)), Ok(()));
+        for key in 0..200_000 {
+            let _ = limiter.take_at(&key.to_string(), start);
+        }
+        assert!(limiter.shards.iter().all(|shard| shard.lock().unwrap().len() <= LARGEST));
+    }
+}

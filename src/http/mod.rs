@@ -1,0 +1,13 @@
+//! HTTP: a table of endpoints, each of which extracts, calls one flow, and renders.
+
+mod answer;
+mod endpoints;
+mod extract;
+mod limits;
+mod metrics;
+mod openapi;
+mod router;
+
+pub use limits::{Limiter, Limits};
+pub use metrics::install as install_metrics;
+pub use router::{Node, router};

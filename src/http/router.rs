@@ -1,0 +1,85 @@
+//! The table: path, method, endpoint. Everything a request can reach stands here.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::{get, post, put};
+use axum::{Router, http::StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::answer::Failure;
+use super::endpoints::{admin, health, introspect, metadata, revoke, token};
+use super::{Limiter, Limits, metrics};
+use crate::flows::Server;
+
+/// What every endpoint has.
+#[derive(Clone)]
+pub struct Node {
+    /// The server.
+    pub server: Arc<Server>,
+    pub(super) token_limit: Arc<Limiter>,
+    pub(super) introspection_limit: Arc<Limiter>,
+    pub(super) metrics: Option<PrometheusHandle>,
+}
+
+impl Node {
+    /// A node with these limits.
+    pub fn new(server: Arc<Server>, limits: Limits, metrics: Option<PrometheusHandle>) -> Self {
+        Self {
+            server,
+            token_limit: Arc::new(Limiter::new(limits.token)),
+            introspection_limit: Arc::new(Limiter::new(limits.introspection)),
+            metrics,
+        }
+    }
+}
+
+/// `threats.md`: a body over 64 KB is 413. A registry document may be larger.
+const BODY: usize = 64 * 1024;
+const REGISTRY_BODY: usize = 8 * 1024 * 1024;
+
+/// Everything.
+pub fn router(node: Node) -> Router {
+    Router::new()
+        .merge(tenant_routes())
+        .nest("/t/{tenant}", tenant_routes())
+        .route("/.well-known/oauth-authorization-server/t/{tenant}", get(metadata::metadata))
+        .route("/.well-known/openid-configuration/t/{tenant}", get(metadata::metadata))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(|| async { Failure::Http(StatusCode::NOT_FOUND, "There is nothing at this path.") })
+        .method_not_allowed_fallback(|| async {
+            Failure::Http(StatusCode::METHOD_NOT_ALLOWED, "This path doesn't take this method.")
+        })
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn(metrics::observe))
+        .with_state(node)
+}
+
+/// What each tenant has below its issuer.
+fn tenant_routes() -> Router<Node> {
+    Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::metadata))
+        .route("/.well-known/openid-configuration", get(metadata::metadata))
+        .route("/oauth/jwks", get(metadata::jwks))
+        .route("/oauth/token", post(token::token))
+        .route("/oauth/introspect", post(introspect::introspect))
+        .route("/oauth/revoke", post(revoke::revoke))
+        .route("/admin/v1/bootstrap", post(admin::bootstrap))
+        .route(
+            "/admin/v1/registry",
+            put(admin::apply).get(admin::registry).layer(DefaultBodyLimit::max(REGISTRY_BODY)),
+        )
+        .route("/admin/v1/registry/schema", get(admin::schema))
+        .route("/admin/v1/revocations", post(admin::revoke).get(admin::revocations))
+        .route("/admin/v1/reinstatements", post(admin::reinstate))
+        .route("/admin/v1/explain", post(admin::explain))
+        .route("/admin/v1/keys", get(admin::keys))
+        .route("/admin/v1/keys/rotate", post(admin::rotate))
+        .route("/admin/v1/tasks/{id}", get(admin::task))
+        .route("/admin/v1/tokens", get(admin::tokens))
+        .route("/admin/v1/audit", get(admin::audit))
+        .route("/admin/v1/openapi.json", get(admin::openapi))
+}
