@@ -66,7 +66,7 @@ pub struct App {
 /// How often a node looks for news in the log and the registry.
 const REFRESH: Duration = Duration::from_millis(200);
 /// How often keys are moved on, the chain is signed, and what is spent is forgotten.
-const UPKEEP: Duration = Duration::from_secs(60);
+const UPKEEP: Duration = Duration::from_mins(1);
 /// How long requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(20);
 

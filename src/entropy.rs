@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 pub struct Entropy(SystemRandom);
 
 impl Default for Entropy {
+    #[expect(clippy::disallowed_methods, reason = "the one source of randomness")]
     fn default() -> Self {
         Self(SystemRandom::new())
     }

@@ -16,6 +16,7 @@ pub struct Timestamp(pub i64);
 
 impl Timestamp {
     /// This moment plus `seconds`, without overflow.
+    #[must_use]
     pub fn plus(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))
     }

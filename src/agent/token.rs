@@ -68,7 +68,8 @@ impl Token {
     /// Seconds that are left at `now`, by whichever clock leaves less: the wall clock runs on while the machine sleeps,
     /// the monotonic one can't be set back.
     pub fn seconds_left(&self, now: Timestamp) -> i64 {
-        let elapsed = i64::try_from(self.sent.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let elapsed =
+            i64::try_from(monotonic().saturating_duration_since(self.sent).as_secs()).unwrap_or(i64::MAX);
         self.expires_at.since(now).min(self.expires_in.saturating_sub(elapsed))
     }
 

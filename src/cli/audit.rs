@@ -129,7 +129,7 @@ async fn export(source: &Source, after: u64) -> Result<(), CliError> {
             let rows = audit::after(&mut tx, &tenant, last, 5_000).await.map_err(failed)?;
             let Some(end) = rows.last() else { break };
             last = end.seq;
-            for row in rows {
+            for row in &rows {
                 let mut line = json!({ "tenant": tenant });
                 if let (Some(line), Value::Object(row)) =
                     (line.as_object_mut(), json!(audit_trail::show(row)))

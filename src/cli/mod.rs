@@ -77,18 +77,18 @@ impl Cli {
     /// What went wrong, what to do about it, and the exit code.
     pub async fn run(self) -> Result<(), CliError> {
         match self.command {
-            Command::Serve(args) => serve::run(*args).await,
-            Command::Demo(args) => demo::run(args).await,
-            Command::Apply(args) => apply::run(args).await,
-            Command::Revoke(args) => revoke::run(args).await,
-            Command::Reinstate(args) => reinstate::run(args).await,
-            Command::Explain(args) => explain::run(args).await,
-            Command::Token(args) => token::run(args).await,
-            Command::Run(args) => run::run(args).await,
-            Command::Keys(args) => keys::run(args).await,
-            Command::Admin(args) => admin::run(args).await,
-            Command::Audit(args) => audit::run(args).await,
-            Command::Bench(args) => bench::run(args).await,
+            Command::Serve(args) => Box::pin(serve::run(*args)).await,
+            Command::Demo(args) => Box::pin(demo::run(args)).await,
+            Command::Apply(args) => Box::pin(apply::run(args)).await,
+            Command::Revoke(args) => Box::pin(revoke::run(args)).await,
+            Command::Reinstate(args) => Box::pin(reinstate::run(args)).await,
+            Command::Explain(args) => Box::pin(explain::run(args)).await,
+            Command::Token(args) => Box::pin(token::run(args)).await,
+            Command::Run(args) => Box::pin(run::run(args)).await,
+            Command::Keys(args) => Box::pin(keys::run(args)).await,
+            Command::Admin(args) => Box::pin(admin::run(args)).await,
+            Command::Audit(args) => Box::pin(audit::run(args)).await,
+            Command::Bench(args) => Box::pin(bench::run(args)).await,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::admin_api::{AdminApi, Connection};
 use super::cutoff_scope::ScopeArgs;
 use super::error::CliError;
 use super::output;
-use crate::time;
+use crate::time::monotonic;
 
 /// Take back an agent, a person, a task, a token, or whatever else the revocation log knows: one entry, durable
 /// when this returns.
@@ -47,9 +47,9 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     }
     let api = AdminApi::connect(&args.connection, "revoke").await?;
     let body = args.scope.body(args.reason.as_deref());
-    let asked = time::monotonic();
+    let asked = monotonic();
     let mut cutoff = api.post("revocations", &body).await?;
-    let milliseconds = asked.elapsed().as_secs_f64() * 1000.0;
+    let milliseconds = monotonic().saturating_duration_since(asked).as_secs_f64() * 1000.0;
     if args.json {
         if let Some(members) = cutoff.as_object_mut() {
             members.insert("acknowledged_ms".into(), json!((milliseconds * 10.0).round() / 10.0));

@@ -232,7 +232,7 @@ impl CutoffSet {
             self.live[*kind as usize].get(*id).is_some_and(|seq| claims.rev.seq < *seq)
         };
         match scopes(claims, kid).find(hit) {
-            Some((kind, _)) => Verdict::Cut(kind),
+            Some((scope, _)) => Verdict::Cut(scope),
             None if claims.rev.seq > self.rev.seq => Verdict::Behind,
             None => Verdict::Alive,
         }

@@ -76,7 +76,9 @@ impl RevocationView {
     pub fn replace(&self, rev: Rev, live: &[Cutoff], known_at: Instant) {
         let uptime = self.uptime();
         let mut set = CutoffSet::new(rev);
-        live.iter().for_each(|cutoff| set.insert(cutoff, uptime));
+        for cutoff in live {
+            set.insert(cutoff, uptime);
+        }
         *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Inner { set, known_at };
     }
 

@@ -58,18 +58,18 @@ pub async fn apply(
     let changes = changes(&stored, &wanted);
     check_whole(&tenant.name, &stored, &wanted)?;
     let notes = suspended_notes(&mut tx, &tenant.name, &wanted).await?;
-    let changed: Vec<_> = changes.iter().filter(|change| change.action != Action::Unchanged).collect();
-    if dry_run || changed.is_empty() {
+    let differing: Vec<_> = changes.iter().filter(|change| change.action != Action::Unchanged).collect();
+    if dry_run || differing.is_empty() {
         return Ok(Applied { applied: false, changes, notes });
     }
     for (kind, id, body) in wanted
         .iter()
-        .filter(|(kind, id, _)| changed.iter().any(|change| change.kind == *kind && change.id == *id))
+        .filter(|(kind, id, _)| differing.iter().any(|change| change.kind == *kind && change.id == *id))
     {
         registry::put(&mut tx, &tenant.name, (*kind, id), body, now).await?;
     }
     head.registry_version += 1;
-    let summary: Vec<_> = changed.iter().map(|change| json!(change)).collect();
+    let summary: Vec<_> = differing.iter().map(|change| json!(change)).collect();
     record(&mut tx, &mut head, actor, json!({ "registry": summary }), now).await?;
     tx.commit().await?;
     server.refresh().await?;

@@ -53,11 +53,11 @@ pub struct Report {
 pub async fn read(server: &Server, tenant: &Tenant, seq: u64, limit: i64) -> Result<Vec<Shown>, FlowError> {
     let mut tx = server.db.read().await?;
     let rows = audit::after(&mut tx, &tenant.name, seq, limit).await?;
-    Ok(rows.into_iter().map(show).collect())
+    Ok(rows.iter().map(show).collect())
 }
 
 /// A row as it is shown.
-pub fn show(row: Row) -> Shown {
+pub fn show(row: &Row) -> Shown {
     let event = serde_json::from_str(&row.body).unwrap_or(Value::Null);
     Shown { seq: row.seq, at: row.at.0, hash: row.hash.hex(), event }
 }

@@ -225,15 +225,11 @@ async fn own_scopes(
     claims: &AccessTokenClaims,
     now: Timestamp,
 ) -> Result<Vec<(ScopeKind, String)>, FlowError> {
-    match &claims.task {
-        Some(task) => {
-            tasks::end(tx, &tenant.name, task, now).await?;
-            Ok(vec![(ScopeKind::Task, task.clone())])
-        }
-        None => {
-            let mut scopes = vec![(ScopeKind::Token, claims.jti.clone())];
-            scopes.extend(children(tx, &tenant.name, &claims.jti, now).await?);
-            Ok(scopes)
-        }
+    if let Some(task) = &claims.task {
+        tasks::end(tx, &tenant.name, task, now).await?;
+        return Ok(vec![(ScopeKind::Task, task.clone())]);
     }
+    let mut scopes = vec![(ScopeKind::Token, claims.jti.clone())];
+    scopes.extend(children(tx, &tenant.name, &claims.jti, now).await?);
+    Ok(scopes)
 }

@@ -109,14 +109,13 @@ impl Server {
         let mut tx = self.db.read().await?;
         let heads = tenants::heads(&mut tx).await?;
         for head in heads {
-            match self.tenant(&head.tenant) {
-                Some(tenant) => tenant.catch_up(self, &mut tx, &head, known_at).await?,
-                None => {
-                    let tenant = Tenant::load(self, &mut tx, &head, known_at).await?;
-                    let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-                    tenants.insert(head.tenant.clone(), Arc::new(tenant));
-                }
+            if let Some(tenant) = self.tenant(&head.tenant) {
+                tenant.catch_up(self, &mut tx, &head, known_at).await?;
+                continue;
             }
+            let tenant = Tenant::load(self, &mut tx, &head, known_at).await?;
+            let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+            tenants.insert(head.tenant.clone(), Arc::new(tenant));
         }
         tx.commit().await?;
         Ok(())

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use josekit::jws::JwsSigner;
-use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -64,7 +63,7 @@ impl PrivateJwk {
     pub fn signing_key(&self) -> Result<SigningKey, JwkError> {
         let public = self.public()?;
         let algorithm = public.algorithms().next().ok_or(JwkError::Unsupported)?;
-        let random = SystemRandom::new();
+        let random = crate::entropy::Entropy::default().ring().clone();
         let refused = |_| JwkError::Malformed("d");
         let pair = match algorithm {
             Algorithm::ES256 => {

@@ -111,15 +111,17 @@ impl Journal {
             while receiver.recv_many(&mut batch, BATCH).await > 0 {
                 let (mut entries, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 match write(&db, &mut entries, clock.now()).await {
-                    Ok(outcomes) => replies.into_iter().zip(outcomes).for_each(|(reply, outcome)| {
-                        let _ = reply.send(Ok(outcome));
-                    }),
+                    Ok(outcomes) => {
+                        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                            let _ = reply.send(Ok(outcome));
+                        }
+                    }
                     Err(error) => {
                         let error = Arc::new(error);
                         tracing::error!(%error, entries = entries.len(), "the journal could not write; nothing was issued");
-                        replies.into_iter().for_each(|reply| {
+                        for reply in replies {
                             let _ = reply.send(Err(error.clone()));
-                        });
+                        }
                     }
                 }
             }

@@ -29,7 +29,7 @@ struct Pace {
     keep: Duration,
 }
 
-const JWKS_PACE: Pace = Pace { refresh: Duration::from_secs(300), keep: Duration::from_secs(3600) };
+const JWKS_PACE: Pace = Pace { refresh: Duration::from_mins(5), keep: Duration::from_hours(1) };
 /// A failed or fruitless read isn't repeated sooner than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 

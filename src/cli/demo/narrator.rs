@@ -98,7 +98,7 @@ impl Narrator {
     ) -> Result<(), Failure> {
         let started = monotonic();
         let outcome = work.await;
-        let took = started.elapsed();
+        let took = monotonic().saturating_duration_since(started);
         let (ok, lines) = match &outcome {
             Ok(lines) => (true, lines.clone()),
             Err(failure) => (false, failure.0.lines().map(str::to_owned).collect()),

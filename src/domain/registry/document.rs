@@ -175,7 +175,7 @@ pub struct RegistryError {
 
 impl RegistryError {
     /// An error at `place`.
-    pub fn new(place: impl Into<String>, what: impl ToString) -> Self {
+    pub fn new(place: impl Into<String>, what: impl std::fmt::Display) -> Self {
         Self { place: place.into(), what: what.to_string() }
     }
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod changes;
+mod check;
 mod document;
 mod index;
 mod resource;

@@ -10,6 +10,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Impact, Principal, PrincipalKind, SenderConstraint};
 use crate::domain::task;
 use crate::flows::{FlowError, Server, Tenant, TenantState, authenticate, own_token, subject_token, svid};
+use crate::jose::Unverified;
 use crate::policy::Verdict;
 use crate::protocol::claims::Rev;
 use crate::protocol::token_type::TokenType;
@@ -44,7 +45,9 @@ impl<'a> Attempt<'a> {
 
     /// Rules 1 to 9: refuses at the first that fails, else mints.
     pub(super) async fn decide(&mut self, form: &Form<'_>) -> Result<(Mint, TokenResponse), FlowError> {
-        let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await?;
+        let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
+        let client =
+            client.inspect_err(|_| self.event.client_id = claimed_client(form.credentials.assertion))?;
         self.mark = client.mark;
         self.event.client_id = Some(client.id.clone());
         let principal = self.state.registry.principal(&client.id).ok_or(Refusal::ClientUnknown)?;
@@ -179,6 +182,12 @@ impl<'a> Attempt<'a> {
             Subject::Nobody => self.event.sub = self.event.client_id.clone(),
         }
     }
+}
+
+/// Whom a refused assertion claims to be from: unproven, and written down as such beside the rule that refused it.
+fn claimed_client(assertion: Option<&str>) -> Option<String> {
+    let claims = Unverified::parse(assertion?).ok()?.peek()?;
+    claims.get("sub")?.as_str().filter(|sub| sub.len() <= 2048).map(str::to_owned)
 }
 
 /// A subject of one task and an actor of another, each genuine, must not be spliced into one token.

@@ -23,6 +23,7 @@ use crate::storage::{tasks, tokens as token_records};
 /// How the first administrator comes in.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the words on the wire")]
 pub(in crate::http) struct Bootstrap {
     /// The token that the server printed at its first start.
     bootstrap_token: String,
@@ -87,6 +88,7 @@ pub(in crate::http) async fn schema() -> Response {
 /// A thing to cut, or to reinstate.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the words on the wire")]
 pub(in crate::http) struct Scope {
     /// tenant, key, resource, tool, agent, client, user, session, consent, task or token.
     scope_kind: String,
