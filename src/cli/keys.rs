@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::admin_api::{AdminApi, Connection};
 use super::error::CliError;
 use super::output;
+use crate::jose::{Algorithm, PrivateJwk};
 
 /// List and rotate the server's signing keys.
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,25 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Make a key for an agent, an enforcer or an administrator: the private half into a file, the public half to
+    /// standard output, ready for the registry.
+    #[command(
+        after_help = "Example:\n  taskpass keys generate --issuer http://127.0.0.1:8080 --client triage --out triage.json > triage.jwks.json"
+    )]
+    Generate {
+        /// The server's issuer URL, which goes into the file.
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// The `client_id` that the key is for.
+        #[arg(long, value_name = "ID")]
+        client: String,
+        /// Where the private key goes; never over a file that is there.
+        #[arg(long, value_name = "FILE")]
+        out: std::path::PathBuf,
+        /// The algorithm: ES256, EdDSA, RS256 or PS256.
+        #[arg(long, value_name = "ALG", default_value = "ES256", value_parser = ["ES256", "EdDSA", "RS256", "PS256"])]
+        alg: String,
+    },
     /// List the signing keys with their states: prepared, active, retiring, revoked.
     #[command(after_help = "Example:\n  taskpass keys list --json")]
     List {
@@ -47,6 +67,7 @@ struct Shared {
 /// Runs `taskpass keys`.
 pub async fn run(args: Args) -> Result<(), CliError> {
     match args.command {
+        Command::Generate { issuer, client, out, alg } => generate(&issuer, &client, &out, &alg)?,
         Command::List { shared } => {
             let api = AdminApi::connect(&shared.connection, "registry:read").await?;
             let answer = api.get("keys").await?;
@@ -71,6 +92,25 @@ pub async fn run(args: Args) -> Result<(), CliError> {
             }
         }
     }
+    Ok(())
+}
+
+fn generate(issuer: &str, client: &str, out: &std::path::Path, alg: &str) -> Result<(), CliError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let algorithm =
+        Algorithm::parse(alg).ok_or_else(|| CliError::new("unknown algorithm").exit_code(CliError::USAGE))?;
+    let made = PrivateJwk::generate(algorithm)
+        .map_err(|error| CliError::new(format!("can't make a key: {error}")))?;
+    let public = made.public().map_err(|error| CliError::new(format!("can't make a key: {error}")))?;
+    let private: Value = serde_json::from_str(&made.to_text())
+        .map_err(|error| CliError::new(format!("can't write the key: {error}")))?;
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
+    let mut file = file
+        .map_err(|error| CliError::new(format!("{}: {error}", out.display())).exit_code(CliError::USAGE))?;
+    writeln!(file, "{}", json!({ "issuer": issuer, "client_id": client, "private_jwk": private }))?;
+    file.sync_all()?;
+    output::json(&json!({ "keys": [public.to_json()] }));
     Ok(())
 }
 

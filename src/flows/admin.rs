@@ -56,7 +56,7 @@ pub async fn apply(
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
     let stored = registry::entries(&mut tx, &tenant.name).await?;
     let changes = changes(&stored, &wanted);
-    check_whole(&tenant.name, &stored, &wanted)?;
+    check_whole(server, &tenant.name, &stored, &wanted)?;
     let notes = suspended_notes(&mut tx, &tenant.name, &wanted).await?;
     let differing: Vec<_> = changes.iter().filter(|change| change.action != Action::Unchanged).collect();
     if dry_run || differing.is_empty() {
@@ -79,6 +79,7 @@ pub async fn apply(
 
 /// Checks the registry as it would be afterwards, stored entries included.
 fn check_whole(
+    server: &Server,
     tenant: &str,
     stored: &[(String, String, Value)],
     wanted: &[(Kind, String, Value)],
@@ -89,8 +90,13 @@ fn check_whole(
     let new = wanted.iter().map(|(kind, id, body)| (kind.as_str().to_owned(), id.clone(), body.clone()));
     let whole = TenantSection::from_entries(tenant, kept.chain(new))?;
     Policy::compile(whole.policies.as_deref())?;
-    Registry::compile(0, whole, HashSet::new())?;
-    Ok(())
+    let registry = Registry::compile(0, whole, HashSet::new())?;
+    match registry.test_key_holder().filter(|_| server.is_production()) {
+        Some(holder) => Err(FlowError::Invalid(format!(
+            "{holder} has one of the test keys in keys/, which everybody has"
+        ))),
+        None => Ok(()),
+    }
 }
 
 async fn suspended_notes(
@@ -157,7 +163,7 @@ pub async fn redeem_bootstrap(
     {
         return Err(FlowError::Invalid(format!("client {client}: this id is taken; choose another")));
     }
-    check_whole(&tenant.name, &stored, &wanted)?;
+    check_whole(server, &tenant.name, &stored, &wanted)?;
     for (kind, id, body) in &wanted {
         registry::put(&mut tx, &tenant.name, (*kind, id), body, now).await?;
     }

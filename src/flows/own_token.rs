@@ -19,6 +19,8 @@ pub struct Verified {
     pub claims: AccessTokenClaims,
     /// The key that signed it; opaque tokens have none.
     pub kid: Option<String>,
+    /// About how much memory it takes, in bytes.
+    pub(super) weight: u32,
     /// Its introspection answer, made once.
     pub(super) introspection: OnceLock<Arc<str>>,
 }
@@ -59,7 +61,12 @@ async fn prove(
         let mut tx = server.db.read().await?;
         let record = tokens::find_by_hash(&mut tx, &tenant.name, &digest.hex()).await?;
         let claims = record.and_then(|record| serde_json::from_str(record.claims.as_deref()?).ok());
-        return Ok(claims.map(|claims| Verified { claims, kid: None, introspection: OnceLock::new() }));
+        return Ok(claims.map(|claims| Verified {
+            claims,
+            kid: None,
+            weight: 2048,
+            introspection: OnceLock::new(),
+        }));
     }
     let Ok(unverified) = Unverified::parse(token) else {
         return Ok(None);
@@ -76,5 +83,7 @@ async fn prove(
     };
     let ours = claims.iss == tenant.issuer && *claims.tenant == *tenant.name;
     let kid = key.kid().map(str::to_owned);
-    Ok(ours.then_some(Verified { claims, kid, introspection: OnceLock::new() }))
+    // Claims, and the answer made of them, are each about as long as the token; strings have their overhead.
+    let weight = u32::try_from(token.len() * 3 + 512).unwrap_or(u32::MAX);
+    Ok(ours.then_some(Verified { claims, kid, weight, introspection: OnceLock::new() }))
 }

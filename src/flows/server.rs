@@ -84,6 +84,11 @@ impl Server {
         self.tenants.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Whether anybody but this machine can reach the server: plain http is for loopback alone.
+    pub fn is_production(&self) -> bool {
+        self.settings.public_url.starts_with("https://")
+    }
+
     /// The issuer URL of a tenant.
     pub fn issuer(&self, tenant: &str) -> String {
         match tenant {

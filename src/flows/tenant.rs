@@ -14,6 +14,7 @@ use crate::domain::cutoff::{ScopeKind, Verdict};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Registry, Status, TenantSection};
 use crate::enforcer::view::RevocationView;
+use crate::jose::is_test_key;
 use crate::policy::Policy;
 use crate::secret::Digest;
 use crate::storage::tenants::Head;
@@ -43,6 +44,9 @@ pub struct Tenant {
     state: ArcSwap<TenantState>,
 }
 
+/// Memory for verified claims, in bytes: some twenty thousand tokens. What doesn't fit is verified again.
+const CACHE_BYTES: u64 = 48 << 20;
+
 /// Entries of the log read at once.
 const PAGE: i64 = 10_000;
 
@@ -61,7 +65,8 @@ impl Tenant {
             issuer: server.issuer(&head.tenant),
             view: RevocationView::new(head.rev.clone(), &live, known_at),
             verified: Cache::builder()
-                .max_capacity(100_000)
+                .max_capacity(CACHE_BYTES)
+                .weigher(|_, verified: &Arc<Verified>| verified.weight)
                 .time_to_live(std::time::Duration::from_secs(330))
                 .build(),
             state: ArcSwap::from_pointee(load_state(server, tx, head).await?),
@@ -135,14 +140,29 @@ async fn load_state(server: &Server, tx: &mut Tx, head: &Head) -> Result<TenantS
     let disabled = switch_off(&mut section, &suspended);
     let policy = Policy::compile(section.policies.as_deref()).map_err(damaged)?;
     let registry = Registry::compile(head.registry_version, section, disabled).map_err(damaged)?;
-    Ok(TenantState { registry, policy, keys: KeyRing::load(server, tx, &head.tenant).await? })
+    let keys = KeyRing::load(server, tx, &head.tenant).await?;
+    if server.is_production() {
+        refuse_test_keys(&registry, &keys)?;
+    }
+    Ok(TenantState { registry, policy, keys })
+}
+
+/// A key that everybody has proves nothing: beyond loopback the server doesn't work with one.
+fn refuse_test_keys(registry: &Registry, keys: &KeyRing) -> Result<(), FlowError> {
+    let signing = keys.published().iter().any(is_test_key).then_some("a signing key");
+    match registry.test_key_holder().or(signing) {
+        Some(holder) => {
+            Err(FlowError::Invalid(format!("{holder} is one of the test keys in keys/, which everybody has")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Lays what revocation has switched off over what the registry declares. Returns the disabled people.
 fn switch_off(section: &mut TenantSection, suspended: &[(ScopeKind, String)]) -> HashSet<String> {
     let off = |kind: ScopeKind, id: &str| suspended.iter().any(|(other, name)| *other == kind && name == id);
     for agent in &mut section.agents {
-        if off(ScopeKind::Agent, &agent.agent) {
+        if off(ScopeKind::Agent, &agent.agent) || off(ScopeKind::Client, &agent.agent) {
             agent.status = Status::Suspended;
         }
     }

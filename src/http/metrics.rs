@@ -7,6 +7,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use tracing::Instrument as _;
+
 use crate::time::monotonic;
 
 /// Installs the recorder; the handle renders what it has recorded. `None` if another one is installed already.
@@ -21,7 +23,8 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     let started: Instant = monotonic();
     let route =
         request.extensions().get::<MatchedPath>().map_or("unmatched".into(), |path| path.as_str().to_owned());
-    let response = next.run(request).await;
+    let span = tracing::info_span!("request", otel.name = %route, route = %route);
+    let response = next.run(request).instrument(span).await;
     let status = response.status().as_u16().to_string();
     let elapsed = monotonic().saturating_duration_since(started).as_secs_f64();
     metrics::histogram!("taskpass_http_request_duration_seconds", "route" => route, "status" => status)

@@ -7,9 +7,11 @@ mod algorithm;
 mod jwk;
 mod ring_jws;
 mod signer;
+mod test_keys;
 mod unverified;
 
 pub use algorithm::Algorithm;
 pub use jwk::{JwkError, JwkSet, PublicJwk};
 pub use signer::{PrivateJwk, SigningKey};
+pub use test_keys::is_test_key;
 pub use unverified::{Header, JwsError, Unverified};

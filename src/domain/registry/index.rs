@@ -9,7 +9,7 @@ use super::{
     TenantSection, TrustDomain,
 };
 use crate::domain::narrowing::DetailTypes;
-use crate::jose::JwkSet;
+use crate::jose::{JwkSet, is_test_key};
 use crate::protocol::resource::ResourceUri;
 
 /// Where the keys of somebody come from.
@@ -189,6 +189,17 @@ impl Registry {
     /// The caller that has this SPIFFE ID.
     pub fn principal_by_spiffe_id(&self, spiffe_id: &str) -> Option<&Principal> {
         self.principals.get(self.by_spiffe_id.get(spiffe_id)?)
+    }
+
+    /// A caller whose key lies in `keys/` for everyone to read, if there is one.
+    pub fn test_key_holder(&self) -> Option<&str> {
+        let is_known = |source: &KeySource| match source {
+            KeySource::Inline(set) => set.iter().any(is_test_key),
+            KeySource::Remote(_) => false,
+        };
+        let holder = self.principals.values().find(|principal| principal.keys.iter().any(is_known));
+        let provider = self.idp_keys.iter().find(|(_, source)| is_known(source)).map(|(id, _)| id.as_str());
+        holder.map(|principal| principal.id.as_str()).or(provider)
     }
 
     /// The agent of that id.
