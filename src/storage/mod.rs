@@ -23,7 +23,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Postgres, Sqlite, Transaction};
 
 pub use sql::{ALL as STATEMENTS, Sql};
 
@@ -110,7 +110,8 @@ impl Db {
             .foreign_keys(true)
             .statement_cache_capacity(64)
             .pragma("journal_size_limit", "67108864")
-            .pragma("cache_size", "-8192");
+            .pragma("cache_size", "-8192")
+            .disable_statement_logging();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(PATIENCE)
@@ -126,7 +127,8 @@ impl Db {
     async fn open_postgres(url: &str) -> Result<Self, StorageError> {
         let options = PgConnectOptions::from_str(url)?
             .application_name("taskpass")
-            .options([("synchronous_commit", "on")]);
+            .options([("synchronous_commit", "on")])
+            .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(PATIENCE)
