@@ -111,9 +111,9 @@ async fn private_key_jwt<'a>(
     let named =
         peeked.get("iss").and_then(serde_json::Value::as_str).ok_or(Refusal::ClientAssertionMalformed)?;
     let principal = state.registry.principal(named).ok_or(Refusal::ClientUnknown)?;
-    let (payload, thumbprint) = verify_with_keys(server, principal, &unverified).await?;
-    let claims: AssertionClaims =
-        serde_json::from_slice(&payload).map_err(|_| Refusal::ClientAssertionMalformed)?;
+    let thumbprint = verify_with_keys(server, principal, &unverified).await?;
+    // What is proved now is what was looked at above, parsed strictly.
+    let claims = AssertionClaims::deserialize(&peeked).map_err(|_| Refusal::ClientAssertionMalformed)?;
     check_claims(&claims, named, tenant, now)?;
     let digest = Digest::of_parts(&[
         b"client_assertion",
@@ -132,7 +132,7 @@ async fn verify_with_keys(
     server: &Server,
     principal: &Principal,
     unverified: &Unverified<'_>,
-) -> Result<(Vec<u8>, String), FlowError> {
+) -> Result<String, FlowError> {
     let mut unavailable = false;
     for source in &principal.keys {
         for missing in [false, true] {
@@ -141,7 +141,7 @@ async fn verify_with_keys(
                 break;
             };
             match unverified.verify_by(&keys) {
-                Ok((payload, key)) => return Ok((payload.to_vec(), key.thumbprint().to_owned())),
+                Ok((_, key)) => return Ok(key.thumbprint().to_owned()),
                 // A remote set may have gained the key since it was read.
                 Err(JwsError::UnknownKey) => {}
                 Err(_) => break,

@@ -26,8 +26,6 @@ struct UpstreamClaims {
     nbf: Option<NumericDate>,
     iat: Option<NumericDate>,
     sid: Option<String>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
 }
 
 /// Verifies the subject token of an exchange by `client`.
@@ -157,12 +155,12 @@ async fn upstream(
     if idp.status != Status::Active {
         return Err(Refusal::IdentityProviderDisabled.into());
     }
-    let payload = verify_signature(server, source, unverified).await?;
-    let claims: UpstreamClaims =
-        serde_json::from_slice(&payload).map_err(|_| Refusal::SubjectTokenMalformed)?;
-    check_upstream(&claims, idp, client, now)?;
+    verify_signature(server, source, unverified).await?;
+    // What is proved now is what was looked at above, parsed strictly.
+    let claims = UpstreamClaims::deserialize(&peeked).map_err(|_| Refusal::SubjectTokenMalformed)?;
+    check_upstream(&claims, &peeked, (idp, client), now)?;
     let id = user_id(&tenant.name, issuer, &claims.sub);
-    let groups = groups(&claims, idp);
+    let groups = groups(&peeked, idp);
     Ok(Subject::Upstream(UpstreamUser {
         id,
         issuer: issuer.to_owned(),
@@ -176,11 +174,11 @@ async fn verify_signature(
     server: &Server,
     source: &KeySource,
     unverified: &Unverified<'_>,
-) -> Result<Vec<u8>, FlowError> {
+) -> Result<(), FlowError> {
     for missing in [false, true] {
         let keys = server.keys.of(source, missing).await.map_err(|_| Refusal::SubjectKeysUnavailable)?;
         match unverified.verify(&keys) {
-            Ok(payload) => return Ok(payload.to_vec()),
+            Ok(_) => return Ok(()),
             // The provider may have rotated since its keys were read.
             Err(JwsError::UnknownKey) => {}
             Err(_) => break,
@@ -191,8 +189,8 @@ async fn verify_signature(
 
 fn check_upstream(
     claims: &UpstreamClaims,
-    idp: &IdentityProvider,
-    client: &Principal,
+    others: &Map<String, Value>,
+    (idp, client): (&IdentityProvider, &Principal),
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let ahead = |date: Option<NumericDate>| date.is_some_and(|date| date.0 > now.plus(UPSTREAM_SKEW));
@@ -209,21 +207,21 @@ fn check_upstream(
         return Err(Refusal::SubjectTokenAudienceWrong);
     }
     // RFC 8693 §4.1: an actor in the token would be history that we can't verify; it must neither vanish nor be believed.
-    if claims.others.contains_key("act") || claims.others.contains_key("may_act") {
+    if others.contains_key("act") || others.contains_key("may_act") {
         return Err(Refusal::SubjectTokenAlreadyDelegated);
     }
-    if claims.others.contains_key("cnf") {
+    if others.contains_key("cnf") {
         return Err(Refusal::SubjectTokenBoundWithoutProof);
     }
     // Keycloak marks its refresh and offline tokens in the payload, not in the header.
-    let inner = claims.others.get("typ").and_then(Value::as_str);
+    let inner = others.get("typ").and_then(Value::as_str);
     if inner.is_some_and(|typ| !matches!(typ, "ID" | "Bearer" | "JWT")) {
         return Err(Refusal::SubjectTokenOfWrongType);
     }
     if claims.sub.is_empty() || claims.sub.len() > 255 { Err(Refusal::SubjectTokenMalformed) } else { Ok(()) }
 }
 
-fn groups(claims: &UpstreamClaims, idp: &IdentityProvider) -> Vec<String> {
-    let listed = claims.others.get(&idp.groups_claim).and_then(Value::as_array);
+fn groups(claims: &Map<String, Value>, idp: &IdentityProvider) -> Vec<String> {
+    let listed = claims.get(&idp.groups_claim).and_then(Value::as_array);
     listed.into_iter().flatten().filter_map(Value::as_str).take(1000).map(str::to_owned).collect()
 }

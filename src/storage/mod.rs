@@ -110,6 +110,10 @@ impl Db {
             .foreign_keys(true)
             .statement_cache_capacity(64)
             .pragma("journal_size_limit", "67108864")
+            // A statement that inserts many rows keeps its undo records in memory, not in a file made for each batch.
+            .pragma("temp_store", "memory")
+            // The log is folded into the file every 16 MB: each time costs two more syncs.
+            .pragma("wal_autocheckpoint", "4000")
             .pragma("cache_size", "-8192")
             .disable_statement_logging();
         let writer = SqlitePoolOptions::new()

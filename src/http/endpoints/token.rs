@@ -9,7 +9,7 @@ use crate::flows::token::{self, Form};
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{FormBody, InTenant};
 use crate::http::router::Node;
-use crate::jose::Unverified;
+use crate::jose::claimed_subject;
 use crate::protocol::params::Params;
 
 /// Exchanges a token, or issues one for client credentials.
@@ -30,7 +30,5 @@ pub(in crate::http) async fn token(
 
 /// The client that an assertion claims to be from.
 pub(in crate::http) fn claimed_client(assertion: Option<&str>) -> String {
-    let unverified = assertion.and_then(|assertion| Unverified::parse(assertion).ok());
-    let peeked = unverified.and_then(|unverified| unverified.peek());
-    peeked.and_then(|claims| claims.get("sub")?.as_str().map(str::to_owned)).unwrap_or_default()
+    assertion.and_then(claimed_subject).unwrap_or_default()
 }
