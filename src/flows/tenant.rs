@@ -91,7 +91,12 @@ impl Tenant {
             self.state.store(Arc::new(load_state(server, tx, head).await?));
         }
         let mut rev = self.view.rev();
-        if rev.generation != head.rev.generation || rev.seq > head.rev.seq {
+        // Another read was faster than this one: going back would bring the revoked to life. If the database itself went
+        // back, no read is ever news again, and the node stops deciding when its lease runs out.
+        if rev.generation == head.rev.generation && rev.seq > head.rev.seq {
+            return Ok(());
+        }
+        if rev.generation != head.rev.generation {
             let live =
                 cutoffs::live(tx, &head.tenant, &head.rev.generation, server.clock.now().plus(-3600)).await?;
             self.view.replace(head.rev.clone(), &live, known_at);

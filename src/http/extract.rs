@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -21,14 +21,11 @@ impl FromRequestParts<Node> for InTenant {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, node: &Node) -> Result<Self, Failure> {
-        let name = match parts.uri.path().strip_prefix("/t/") {
-            Some(rest) => rest.split('/').next().unwrap_or_default(),
-            None => match parts.uri.path().rsplit_once("/t/") {
-                // RFC 8414 §3.1: the well-known string goes between the host and the path of the issuer.
-                Some((before, name)) if before.starts_with("/.well-known/") => name,
-                _ => "main",
-            },
-        };
+        // The router's own word for it: the path that a nested route sees has lost its beginning.
+        let parameters = RawPathParams::from_request_parts(parts, node).await;
+        let parameters = parameters.map_err(|_| Failure::Refused(Refusal::EntryUnknown))?;
+        let named = parameters.iter().find(|(name, _)| *name == "tenant").map(|(_, tenant)| tenant);
+        let name = named.unwrap_or("main");
         node.server.tenant(name).map(Self).ok_or(Failure::Refused(Refusal::EntryUnknown))
     }
 }

@@ -38,7 +38,6 @@ pub(in crate::http) async fn metadata(
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "authorization_details_types_supported": types,
-        "code_challenge_methods_supported": ["S256"],
     })))
 }
 
