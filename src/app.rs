@@ -129,8 +129,10 @@ impl App {
 }
 
 async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHandle<()>), AppError> {
+    use std::os::unix::fs::DirBuilderExt as _;
     let at = |error| AppError::File(config.data_dir.display().to_string(), error);
-    std::fs::create_dir_all(&config.data_dir).map_err(at)?;
+    // The database tells who works for whom: nobody else on this machine reads it.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).map_err(at)?;
     let wrapping = wrapping_key(config)?;
     let extra_roots_pem = config.ca_file.as_ref().map(std::fs::read).transpose().map_err(at)?;
     let fetcher = Fetcher::new(OutboundRules { allowed: config.allow_networks.clone(), extra_roots_pem })?;

@@ -46,7 +46,10 @@ fn read_with(path: &Path, bundles: Bundles) -> Result<Value, CliError> {
         (text_of(std::io::stdin().lock(), path)?, Path::new("."))
     } else {
         let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-        (text_of(file, path)?, path.parent().unwrap_or(Path::new(".")))
+        (
+            text_of(file, path)?,
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )
     };
     let mut document = parse(&text, path)?;
     check_sections(&document, path)?;

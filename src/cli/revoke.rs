@@ -39,11 +39,9 @@ pub struct Args {
 /// Runs `taskpass revoke`.
 pub async fn run(args: Args) -> Result<(), CliError> {
     if let Some(tenant) = args.scope.tenant.as_ref().filter(|_| !args.yes) {
-        return Err(CliError::new(format!(
-            "this kills every token of tenant {tenant} and stops it from minting"
-        ))
-        .hint("if that is meant, add --yes")
-        .exit_code(CliError::USAGE));
+        return Err(CliError::new(format!("this kills every token of tenant {tenant}"))
+            .hint("if that is meant, add --yes")
+            .exit_code(CliError::USAGE));
     }
     let api = AdminApi::connect(&args.connection, "revoke").await?;
     let body = args.scope.body(args.reason.as_deref());
@@ -90,10 +88,14 @@ fn report(scope: &ScopeArgs, cutoff: &Value, milliseconds: f64) -> Vec<String> {
 /// What a cutoff of this kind means until it is undone.
 fn consequence(kind: &str) -> &'static str {
     match kind {
-        "tenant" => "Every token of the tenant is dead, and it mints none until reinstated.",
+        "tenant" => {
+            "Every token of the tenant that was minted before is dead; new ones can be minted at once."
+        }
         "key" => "Everything this key signed is dead, and it signs no more.",
         "resource" => "Every token for this resource is dead, and none is minted for it until reinstated.",
-        "tool" => "Calls of this tool are refused; tokens live on for the resource's other tools.",
+        "tool" => {
+            "No new token grants this tool. Tokens that grant it already live on, for minutes at most; end them with --resource."
+        }
         "agent" => {
             "Every token with this agent in its chain is dead, and the agent gets none until reinstated."
         }

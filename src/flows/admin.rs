@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{FlowError, Server, Tenant};
 use crate::domain::audit::{Event, EventKind};
+use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{
     Action, Administrator, Change, Client, Identity, Kind, Registry, RegistryError, Status, TenantSection,
@@ -107,13 +108,15 @@ async fn suspended_notes(
     let suspended = registry::suspensions(tx, tenant).await?;
     let named =
         |kind: &str, id: &str| wanted.iter().any(|(other, name, _)| other.as_str() == kind && name == id);
-    let notes = suspended.iter().filter(|(kind, id)| named(kind.as_str(), id)).map(|(kind, id)| {
-        format!(
-            "{} {id} stays switched off by a revocation; `taskpass reinstate --{} {id}` lifts it",
-            kind.as_str(),
-            kind.as_str()
-        )
-    });
+    let lifts = |kind: &ScopeKind| *kind != ScopeKind::Consent;
+    let notes =
+        suspended.iter().filter(|(kind, id)| lifts(kind) && named(kind.as_str(), id)).map(|(kind, id)| {
+            format!(
+                "{} {id} stays switched off by a revocation; `taskpass reinstate --{} {id}` lifts it",
+                kind.as_str(),
+                kind.as_str()
+            )
+        });
     Ok(notes.collect())
 }
 
@@ -152,10 +155,15 @@ pub async fn redeem_bootstrap(
     let wanted = section.entries()?;
     let mut tx = server.db.write().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    // The token lets the first administrator in, and nobody after: tokens of other starts and nodes die with it.
+    let stored = registry::entries(&mut tx, &tenant.name).await?;
+    let first = TenantSection::from_entries(&tenant.name, stored.iter().cloned())?;
+    if first.clients.iter().any(|client| !client.administrator.is_empty()) {
+        return Err(Refusal::BootstrapTokenWrong.into());
+    }
     if !bootstrap::redeem(&mut tx, &tenant.name, &Digest::of(token.as_bytes()), now).await? {
         return Err(Refusal::BootstrapTokenWrong.into());
     }
-    let stored = registry::entries(&mut tx, &tenant.name).await?;
     // The token makes a new administrator; it must not take over a name that is already somebody's.
     if stored
         .iter()

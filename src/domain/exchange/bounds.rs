@@ -2,10 +2,12 @@
 
 use super::{Granted as GrantedUnder, Request, Rule, UpstreamUser};
 use crate::domain::delegation::Standing;
-use crate::domain::narrowing::DetailTypes;
+use serde_json::Value;
+
+use crate::domain::narrowing::{DetailTypes, MCP_TOOL_CALL};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Agent, Consent, Registry, Resource, Status};
-use crate::protocol::authorization_details::AuthorizationDetails;
+use crate::protocol::authorization_details::{AuthorizationDetail, AuthorizationDetails};
 use crate::protocol::claims::AccessTokenClaims;
 use crate::protocol::scope::Scope;
 use crate::time::Timestamp;
@@ -164,6 +166,9 @@ impl<'a> Bounds<'a> {
             authorization_details: self.types().meet(&largest.authorization_details, bound.details),
         });
         largest.scope = largest.scope.meet(&self.resource.scopes);
+        let disabled = self.resource.tools.iter().filter(|tool| tool.disabled).map(|tool| tool.name.as_str());
+        largest.authorization_details =
+            without_tools(&largest.authorization_details, &disabled.collect::<Vec<_>>());
         largest
     }
 
@@ -186,15 +191,34 @@ impl<'a> Bounds<'a> {
 }
 
 /// A token has one audience; details that speak of another place would be read there by whoever checks only details.
-pub(crate) fn names_other_location(
-    detail: &serde_json::Map<String, serde_json::Value>,
-    resource: &str,
-) -> bool {
+pub(crate) fn names_other_location(detail: &serde_json::Map<String, Value>, resource: &str) -> bool {
     match detail.get("locations") {
         None => false,
-        Some(serde_json::Value::Array(places)) => places.iter().any(|place| place.as_str() != Some(resource)),
+        Some(Value::Array(places)) => places.iter().any(|place| place.as_str() != Some(resource)),
         Some(_) => true,
     }
+}
+
+/// The details without the grants of these tools: the rest of a grant outlives a tool that is switched off.
+fn without_tools(details: &AuthorizationDetails, names: &[&str]) -> AuthorizationDetails {
+    if names.is_empty() {
+        return details.clone();
+    }
+    let named =
+        |tool: &Value| tool.get("name").and_then(Value::as_str).is_some_and(|name| names.contains(&name));
+    let kept = details.iter().filter_map(|detail| {
+        let mut object = detail.object().clone();
+        if let (MCP_TOOL_CALL, Some(tools)) =
+            (detail.kind(), object.get_mut("tools").and_then(Value::as_array_mut))
+        {
+            tools.retain(|tool| !named(tool));
+            if tools.is_empty() {
+                return None;
+            }
+        }
+        AuthorizationDetail::new(object).ok()
+    });
+    AuthorizationDetails::from_details(kept.collect()).unwrap_or_default()
 }
 
 fn consent_bound(consent: &Consent) -> Bound<'_> {
