@@ -242,6 +242,43 @@ is_ready_or_gone() {
     is_ready "$1" || process_is_gone "$2"
 }
 
+# --- Tests of real processes --------------------------------------------------------------------------------
+
+# process_tests MODULE::NAME…: runs these tests of `tests/processes` one after the other, each with what the environment says,
+# on a PostgreSQL of their own unless there is one. They build and start the debug binary themselves.
+process_tests() {
+    local name
+    local -a with=()
+    if [[ -z "${TASKPASS_TEST_POSTGRES_URL:-}" ]]; then
+        if ! "$ROOT_DIR/scripts/with-postgres" --check 2> /dev/null; then
+            skip "$SUITE" "no PostgreSQL server is installed"
+            return
+        fi
+        with=("$ROOT_DIR/scripts/with-postgres")
+    fi
+    for name in "$@"; do
+        check "${name#*::}" process_test "$name" "${with[@]}"
+        if [[ -s "$SUITE_DIR/measured" ]]; then
+            note "$(cat "$SUITE_DIR/measured")"
+        fi
+        rm -f -- "$SUITE_DIR/measured"
+    done
+}
+
+process_test() { # MODULE::NAME [WRAPPER…]
+    local name="$1" log="$SUITE_DIR/process-test.log"
+    shift
+    cd -- "$ROOT_DIR"
+    if "$@" cargo test ${CI:+--locked} --test processes -- --exact --nocapture --test-threads 1 "$name" \
+        > "$log" 2>&1 && grep -q '^test result: ok. 1 passed' "$log"; then
+        # What was measured: the test's own last word.
+        grep -E '; [0-9.]+ s$' "$log" > "$SUITE_DIR/measured" || true
+        return 0
+    fi
+    grep -vE '^ *(Compiling|Finished|Running)' "$log" | tail -n 20
+    return 1
+}
+
 # --- HTTP and JSON ------------------------------------------------------------------------------------------
 
 HTTP_STATUS=""

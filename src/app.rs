@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,8 @@ use crate::config::ServeConfig;
 use crate::domain::registry::Document;
 use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
-use crate::flows::{FlowError, Server, Settings, admin, audit_trail, signing_keys};
-use crate::http::{Limits, Node, router};
+use crate::flows::{FlowError, Limits, Server, Settings, admin, audit_trail, signing_keys};
+use crate::http::{Node, router};
 use crate::secret::{Digest, Secret};
 use crate::storage::journal::Journal;
 use crate::storage::wrapping::WrappingKey;
@@ -98,13 +99,10 @@ impl App {
             TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
         let address = listener.local_addr().map_err(|error| AppError::Listen(config.listen, error))?;
         let stop = CancellationToken::new();
-        let limits = Limits {
-            token: config.token_limit_per_second,
-            introspection: config.introspection_limit_per_second,
-        };
-        let node = Node::new(server.clone(), limits, crate::http::install_metrics());
+        let metrics = crate::http::install_metrics();
+        let node = Node::new(server.clone(), metrics.clone());
         let accepting = tokio::spawn(accept(listener, node, stop.clone()));
-        let keeping = tokio::spawn(keep_up(server.clone(), stop.clone()));
+        let keeping = tokio::spawn(keep_up(server.clone(), metrics, stop.clone()));
         tracing::info!(%address, issuer = %config.public_url, database = server.db.engine(), "taskpass is ready");
         Ok(Self { address, server, bootstrap, stop, accepting, keeping, journal })
     }
@@ -139,6 +137,7 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
     let db = Db::open(&config.database_url).await?;
     let (journal, task) = Journal::start(db.clone(), clock.clone());
     let (default_lifetime, longest_lifetime, depth) = config.tasks;
+    let limits = Limits::new(config.token_limit_per_second, config.introspection_limit_per_second);
     let settings = Settings {
         public_url: config.public_url.clone(),
         lease: Duration::from_secs(config.lease_seconds),
@@ -146,7 +145,7 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
         key_lifetime: i64::from(config.key_lifetime_days) * 86_400,
         key_publication: config.key_publication_seconds.into(),
     };
-    Ok((Arc::new(Server::new(settings, db, journal, clock, (Keys::new(fetcher), wrapping))), task))
+    Ok((Arc::new(Server::new(settings, db, journal, clock, (Keys::new(fetcher), wrapping, limits))), task))
 }
 
 /// The wrapping key: given, or read from its file, which is made at the first start.
@@ -220,7 +219,7 @@ async fn accept(listener: TcpListener, node: Node, stop: CancellationToken) {
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
-async fn keep_up(server: Arc<Server>, stop: CancellationToken) {
+async fn keep_up(server: Arc<Server>, metrics: Option<PrometheusHandle>, stop: CancellationToken) {
     let mut refresh = tokio::time::interval(REFRESH);
     let mut upkeep = tokio::time::interval(UPKEEP);
     loop {
@@ -230,7 +229,11 @@ async fn keep_up(server: Arc<Server>, stop: CancellationToken) {
                     tracing::warn!(%error, "the log could not be read; this node refuses to decide once its lease runs out");
                 }
             }
-            _ = upkeep.tick() => tend(&server).await,
+            _ = upkeep.tick() => {
+                // Samples are folded into their buckets even when nobody scrapes them.
+                metrics.iter().for_each(PrometheusHandle::run_upkeep);
+                tend(&server).await;
+            }
             () = stop.cancelled() => return,
         }
     }

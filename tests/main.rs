@@ -1,10 +1,16 @@
-//! The integration tests, in one binary.
+//! The integration tests, in one binary, so that everything is linked once.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests may fail loudly")]
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests fail loudly and say it plainly"
+)]
 
 mod docs;
-mod properties {
-    mod cutoff;
-    mod narrowing;
-}
+mod endpoints;
+mod harness;
+mod properties;
 mod storage;
+mod stories;

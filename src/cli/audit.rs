@@ -89,7 +89,7 @@ async fn verify(source: &Source, jwks: Option<PathBuf>, as_json: bool) -> Result
     let mut reports = Vec::new();
     for tenant in tenants {
         // One transaction: rows written meanwhile don't tear the picture.
-        let mut tx = db.read().await.map_err(failed)?;
+        let mut tx = db.snapshot().await.map_err(failed)?;
         reports.push(audit_trail::verify(&mut tx, &tenant, trusted.clone()).await.map_err(failed)?);
     }
     let whole = reports.iter().all(|report| report.first_bad.is_none());

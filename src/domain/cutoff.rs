@@ -99,11 +99,14 @@ pub struct Cutoff {
 }
 
 /// How long a view remembers a cutoff, in seconds: longer than any token that it could hit.
-const MEMORY_SECONDS: u64 = (LIFETIME_CEILING + 2 * LEEWAY).unsigned_abs();
+const MEMORY_SECONDS: u64 = (LIFETIME_CEILING + 2 * LEEWAY + LONGEST_LEASE).unsigned_abs();
+
+/// The oldest view under which a node may still mint, in seconds; such a token is that much older than it looks.
+const LONGEST_LEASE: i64 = 120;
 
 /// When a cutoff made now has nothing left to hit.
 pub fn expires_at(now: Timestamp) -> Timestamp {
-    now.plus(LIFETIME_CEILING + 2 * LEEWAY)
+    now.plus(LIFETIME_CEILING + 2 * LEEWAY + LONGEST_LEASE)
 }
 
 /// A name for a new log: random, so that a restored or replaced log can't pass for the one that it was.
@@ -154,6 +157,8 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct CutoffSet {
     rev: Rev,
+    /// The newest entry that has been forgotten.
+    floor: u64,
     live: [HashMap<Box<str>, u64>; ScopeKind::ALL.len()],
     /// (uptime in seconds at which it can be forgotten, seq, kind, id).
     expiry: BTreeSet<(u64, u64, usize, Box<str>)>,
@@ -167,7 +172,7 @@ pub struct Gap(pub u64);
 impl CutoffSet {
     /// An empty view of a log that has come to `rev`.
     pub fn new(rev: Rev) -> Self {
-        Self { rev, live: std::array::from_fn(|_| HashMap::new()), expiry: BTreeSet::new() }
+        Self { rev, floor: 0, live: std::array::from_fn(|_| HashMap::new()), expiry: BTreeSet::new() }
     }
 
     /// How far this view has come.
@@ -216,6 +221,7 @@ impl CutoffSet {
             let Some((_, seq, kind, id)) = self.expiry.pop_first() else {
                 break;
             };
+            self.floor = self.floor.max(seq);
             // A newer cutoff of the same scope lives on under its own number.
             if self.live[kind].get(&id) == Some(&seq) {
                 self.live[kind].remove(&id);
@@ -228,8 +234,14 @@ impl CutoffSet {
         if claims.rev.generation != self.rev.generation {
             return Verdict::OtherLog;
         }
+        // What was decided before an entry that is already forgotten is older than any token may be.
+        if claims.rev.seq < self.floor {
+            return Verdict::Cut(ScopeKind::Tenant);
+        }
+        // A key is never used again, and whoever stole it writes any `rev` he likes: its cutoff is absolute.
         let hit = |(kind, id): &(ScopeKind, &str)| {
-            self.live[*kind as usize].get(*id).is_some_and(|seq| claims.rev.seq < *seq)
+            let cut = self.live[*kind as usize].get(*id);
+            cut.is_some_and(|seq| *kind == ScopeKind::Key || claims.rev.seq < *seq)
         };
         match scopes(claims, kid).find(hit) {
             Some((scope, _)) => Verdict::Cut(scope),

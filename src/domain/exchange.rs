@@ -159,7 +159,10 @@ pub fn decide<'a>(
         scope: granted.scope,
         authorization_details: granted.authorization_details,
         consent: consent.map(|consent| consent.consent.clone()).or_else(|| inherited_consent(subject)),
-        consent_expires_at: consent.map(|consent| consent.expires_at),
+        // At another resource the consent is not a bound, but its end is.
+        consent_expires_at: consent
+            .or_else(|| resting_consent(registry, subject))
+            .map(|consent| consent.expires_at),
         sid: match subject {
             Subject::Token(token, _) => token.sid.clone(),
             Subject::Upstream(user) => user.sid.clone(),
@@ -175,7 +178,18 @@ fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(Str
         Subject::Upstream(user) => (user.id.clone(), Standing::Delegate),
         Subject::Nobody => (agent.agent.clone(), Standing::Delegate),
     };
-    if registry.is_disabled(&sub) { Err(Refusal::UserDisabled) } else { Ok((sub, standing)) }
+    if registry.is_disabled(&sub) {
+        return Err(Refusal::UserDisabled);
+    }
+    let session = match subject {
+        Subject::Upstream(user) => user.sid.as_deref(),
+        Subject::Token(token, _) => token.sid.as_deref(),
+        Subject::Nobody => None,
+    };
+    if session.is_some_and(|session| registry.is_session_ended(session)) {
+        return Err(Refusal::SubjectTokenRevoked);
+    }
+    Ok((sub, standing))
 }
 
 /// RFC 8707 §2: "If the client omits the `resource` parameter … or the authorization server fails to parse the provided
@@ -212,6 +226,10 @@ fn check_reach(
         Standing::OwnActor | Standing::Delegate => token.aud == target.resource,
     };
     if reachable { Ok(()) } else { Err(Refusal::TargetNotReachable) }
+}
+
+fn resting_consent<'a>(registry: &'a Registry, subject: &Subject) -> Option<&'a Consent> {
+    inherited_consent(subject).and_then(|id| registry.consent(&id))
 }
 
 fn inherited_consent(subject: &Subject) -> Option<String> {

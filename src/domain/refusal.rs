@@ -686,7 +686,7 @@ impl Refusal {
                 "task_purpose_too_long",
                 E::InvalidRequest,
                 "Taskpass",
-                "task_purpose is longer than 500 characters.",
+                "task_purpose is longer than 500 characters, or has control characters.",
             ),
             Self::RevokedWhileDeciding => wire(
                 "revoked_while_deciding",

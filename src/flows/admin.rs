@@ -91,6 +91,14 @@ fn check_whole(
     let new = wanted.iter().map(|(kind, id, body)| (kind.as_str().to_owned(), id.clone(), body.clone()));
     let whole = TenantSection::from_entries(tenant, kept.chain(new))?;
     Policy::compile(whole.policies.as_deref())?;
+    let issuer = server.issuer(tenant);
+    let own = |uri: &str| ["/admin", "/oauth"].iter().any(|path| uri.starts_with(&format!("{issuer}{path}")));
+    if let Some(resource) = whole.resources.iter().find(|resource| own(resource.resource.as_str())) {
+        return Err(FlowError::Invalid(format!(
+            "resource {}: this server's own endpoints are not for registering",
+            resource.resource
+        )));
+    }
     let registry = Registry::compile(0, whole, HashSet::new())?;
     match registry.test_key_holder().filter(|_| server.is_production()) {
         Some(holder) => Err(FlowError::Invalid(format!(

@@ -67,8 +67,7 @@ pub async fn checkpoint(server: &Server, tenant: &Tenant) -> Result<(), FlowErro
     let now = server.clock.now();
     let mut tx = server.db.write().await?;
     let head = tenants::lock(&mut tx, &tenant.name).await?;
-    let last =
-        audit::checkpoints(&mut tx, &tenant.name).await?.last().map_or(0, |last| last.seq.unsigned_abs());
+    let last = audit::last_checkpoint(&mut tx, &tenant.name).await?;
     let state = tenant.state();
     let Some(key) = state.keys.signer(Algorithm::ES256, now).filter(|_| head.chain.seq > last) else {
         return Ok(());

@@ -108,6 +108,7 @@ async fn authenticate_caller(
             spend(server, tenant, state, client).await?
         }
     };
+    server.limits.introspection.take(&tenant.name, &id)?;
     let principal = state.registry.principal(&id).ok_or(Refusal::ClientUnknown)?;
     enforcer(principal)
 }
@@ -153,7 +154,10 @@ async fn deny(
     event.client_id = Some(caller.to_owned());
     event.jti = Some(verified.claims.jti.clone());
     event.resource = Some(verified.claims.aud.to_string());
-    write(server, tenant, state, None, event).await.map(|_| ())
+    match write(server, tenant, state, None, event).await? {
+        Outcome::Moved => Err(Refusal::Overloaded.into()),
+        Outcome::Committed | Outcome::Refused(_) => Ok(()),
+    }
 }
 
 async fn write(

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod audit_trail;
 mod client_authentication;
 pub mod introspection;
+mod limits;
 mod own_token;
 pub mod revocation;
 mod server;
@@ -14,6 +15,7 @@ mod tenant;
 pub mod token;
 
 pub use client_authentication::{Authenticated, Credentials, authenticate};
+pub use limits::{Limiter, Limits};
 pub use own_token::{Verified, verify as verify_own_token};
 pub use server::{Server, Settings};
 pub use tenant::{Tenant, TenantState};

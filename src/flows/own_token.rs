@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{FlowError, Server, Tenant, TenantState};
+use crate::domain::access_token::{LEEWAY, LIFETIME_CEILING};
 use crate::jose::Unverified;
 use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims};
 use crate::secret::Digest;
@@ -46,7 +47,11 @@ pub async fn verify(
         },
     };
     // RFC 7519 §4.1.4: "The `exp` … claim identifies the expiration time on or after which the JWT MUST NOT be accepted".
-    let in_time = now < verified.claims.exp;
+    let claims = &verified.claims;
+    let ahead = claims.iat > now.plus(LEEWAY) || claims.exp.since(claims.iat) > LIFETIME_CEILING;
+    // A key that has left the published set proves nothing any more, whatever is remembered of it.
+    let published = |kid: &String| state.keys.published().iter().any(|key| key.kid() == Some(kid));
+    let in_time = now < claims.exp && !ahead && verified.kid.as_ref().is_none_or(published);
     Ok(if in_time && tenant.is_alive(server, &verified).await? { Some(verified) } else { None })
 }
 

@@ -83,8 +83,9 @@ fn switches_off(kind: ScopeKind) -> bool {
         | ScopeKind::Agent
         | ScopeKind::Client
         | ScopeKind::User
+        | ScopeKind::Session
         | ScopeKind::Consent => true,
-        ScopeKind::Tenant | ScopeKind::Key | ScopeKind::Session | ScopeKind::Task | ScopeKind::Token => false,
+        ScopeKind::Tenant | ScopeKind::Key | ScopeKind::Task | ScopeKind::Token => false,
     }
 }
 
@@ -95,7 +96,8 @@ fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
     let known = match order.kind {
         ScopeKind::Tenant => order.id == &*tenant.name,
         ScopeKind::Agent => registry.agent(order.id).is_some(),
-        ScopeKind::Client => registry.principal(order.id).is_some(),
+        // By its own id: a SPIFFE ID also finds a client, and would cut nothing.
+        ScopeKind::Client => registry.principal(order.id).is_some_and(|principal| principal.id == order.id),
         ScopeKind::Resource => registry.resource(order.id).is_some(),
         ScopeKind::Tool => order.id.rsplit_once('#').is_some_and(|(uri, tool)| {
             registry.resource(uri).is_some_and(|resource| resource.tool(tool).is_some())
@@ -200,7 +202,12 @@ pub async fn hand_back(
     let state = tenant.state();
     let client = authenticate(server, tenant, &state, credentials, now).await?;
     let client = introspection::spend(server, tenant, &state, client).await?;
-    let verified = own_token::verify(server, tenant, &state, token, now).await?;
+    let mut verified = own_token::verify(server, tenant, &state, token, now).await?;
+    if verified.is_none() {
+        // Another node may have signed it with a key that this one hasn't read yet.
+        server.refresh().await?;
+        verified = own_token::verify(server, tenant, &tenant.state(), token, now).await?;
+    }
     let Some(verified) = verified else {
         // Dead already, or not ours: nothing to do, and nothing to tell.
         return Ok(());

@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
-use super::FlowError;
 use super::tenant::Tenant;
+use super::{FlowError, Limits};
 use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
 use crate::storage::journal::Journal;
+use crate::storage::tenants::{self, Head};
 use crate::storage::wrapping::WrappingKey;
-use crate::storage::{Db, StorageError, tenants};
+use crate::storage::{Db, StorageError, Tx};
 use crate::time::{Clock, monotonic};
 use crate::upstream::Keys;
 
@@ -47,9 +48,13 @@ pub struct Server {
     pub keys: Keys,
     /// The key that wraps signing keys.
     pub wrapping: WrappingKey,
+    /// How often anybody may ask.
+    pub limits: Limits,
     /// People whose row is known to be written: `tenant usr_…`.
     pub(super) seen_users: Cache<String, ()>,
     tenants: RwLock<HashMap<String, Arc<Tenant>>>,
+    /// Held while the database is read to catch up; from when the knowledge is that the last one gained.
+    refreshing: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Server {
@@ -59,7 +64,7 @@ impl Server {
         db: Db,
         journal: Journal,
         clock: Clock,
-        (keys, wrapping): (Keys, WrappingKey),
+        (keys, wrapping, limits): (Keys, WrappingKey, Limits),
     ) -> Self {
         Self {
             settings,
@@ -69,8 +74,10 @@ impl Server {
             entropy: Entropy::default(),
             keys,
             wrapping,
+            limits,
             seen_users: Cache::new(100_000),
             tenants: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -110,31 +117,49 @@ impl Server {
     /// Brings every tenant up to date with the database: its log, its registry, its keys. Knowledge counts from before
     /// the read was sent.
     pub async fn refresh(&self) -> Result<(), FlowError> {
+        // One at a time, and read only when it is this one's turn: a snapshot that was taken before another refresh
+        // applied a newer one would look like a log that was set back, and put a revoked token back into force.
+        let asked_at = monotonic();
+        let mut refreshed = self.refreshing.lock().await;
+        if refreshed.is_some_and(|known_at| known_at > asked_at) {
+            return Ok(());
+        }
         let known_at = monotonic();
         let mut tx = self.db.read().await?;
         let heads = tenants::heads(&mut tx).await?;
+        let mut first_error = None;
         for head in heads {
-            if let Some(tenant) = self.tenant(&head.tenant) {
-                tenant.catch_up(self, &mut tx, &head, known_at).await?;
-                continue;
+            // One tenant that can't be read must not make the others stale.
+            if let Err(error) = self.refresh_one(&mut tx, &head, known_at).await {
+                tracing::error!(tenant = %head.tenant, %error, "a tenant could not be brought up to date");
+                first_error = first_error.or(Some(error));
             }
-            let tenant = Tenant::load(self, &mut tx, &head, known_at).await?;
-            let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-            tenants.insert(head.tenant.clone(), Arc::new(tenant));
+        }
+        if let Some(error) = first_error {
+            return Err(error);
         }
         tx.commit().await?;
+        *refreshed = Some(known_at);
+        Ok(())
+    }
+
+    async fn refresh_one(&self, tx: &mut Tx, head: &Head, known_at: Instant) -> Result<(), FlowError> {
+        if let Some(tenant) = self.tenant(&head.tenant) {
+            return tenant.catch_up(self, tx, head, known_at).await;
+        }
+        let tenant = Tenant::load(self, tx, head, known_at).await?;
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        tenants.insert(head.tenant.clone(), Arc::new(tenant));
         Ok(())
     }
 
     /// Forgets what nothing valid can carry any more.
     pub async fn prune(&self) -> Result<(), StorageError> {
-        // Records of tokens are kept a day; marks ten minutes past their expiry, so that a clock stepping back brings
-        // nothing back.
+        // A day, for records of tokens and for marks: a node whose clock is hours ahead must not forget what others rely on.
         const DAY: i64 = 86_400;
-        const TEN_MINUTES: i64 = 600;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
-        crate::storage::tokens::prune_marks(&mut tx, now.plus(-TEN_MINUTES)).await?;
+        crate::storage::tokens::prune_marks(&mut tx, now.plus(-DAY)).await?;
         for tenant in self.tenants() {
             let before = self.entropy.ordered_id("tok", now.plus(-DAY));
             crate::storage::tokens::prune(&mut tx, &tenant.name, &before).await?;

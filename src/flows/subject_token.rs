@@ -159,6 +159,11 @@ async fn upstream(
     // What is proved now is what was looked at above, parsed strictly.
     let claims = UpstreamClaims::deserialize(&peeked).map_err(|_| Refusal::SubjectTokenMalformed)?;
     check_upstream(&claims, &peeked, (idp, client), now)?;
+    // Keycloak's access tokens have the header of its ID tokens; the payload tells them apart.
+    if kind == TokenType::IdToken && peeked.get("typ").and_then(Value::as_str).is_some_and(|typ| typ != "ID")
+    {
+        return Err(Refusal::SubjectTokenOfWrongType.into());
+    }
     let id = user_id(&tenant.name, issuer, &claims.sub);
     let groups = groups(&peeked, idp);
     Ok(Subject::Upstream(UpstreamUser {
@@ -218,7 +223,12 @@ fn check_upstream(
     if inner.is_some_and(|typ| !matches!(typ, "ID" | "Bearer" | "JWT")) {
         return Err(Refusal::SubjectTokenOfWrongType);
     }
-    if claims.sub.is_empty() || claims.sub.len() > 255 { Err(Refusal::SubjectTokenMalformed) } else { Ok(()) }
+    let unfit = |text: &str| text.is_empty() || text.len() > 255 || text.chars().any(char::is_control);
+    if unfit(&claims.sub) || claims.sid.as_deref().is_some_and(unfit) {
+        Err(Refusal::SubjectTokenMalformed)
+    } else {
+        Ok(())
+    }
 }
 
 fn groups(claims: &Map<String, Value>, idp: &IdentityProvider) -> Vec<String> {

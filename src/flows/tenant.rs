@@ -12,7 +12,7 @@ use super::signing_keys::KeyRing;
 use super::{FlowError, Server};
 use crate::domain::cutoff::{ScopeKind, Verdict};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Registry, Status, TenantSection};
+use crate::domain::registry::{Registry, Status, TenantSection, ended_session};
 use crate::enforcer::view::RevocationView;
 use crate::jose::is_test_key;
 use crate::policy::Policy;
@@ -191,5 +191,10 @@ fn switch_off(section: &mut TenantSection, suspended: &[(ScopeKind, String)]) ->
         }
     }
     section.consents.retain(|consent| !off(ScopeKind::Consent, &consent.consent));
-    suspended.iter().filter(|(kind, _)| *kind == ScopeKind::User).map(|(_, id)| id.clone()).collect()
+    let people = |(kind, id): &(ScopeKind, String)| match kind {
+        ScopeKind::User => Some(id.clone()),
+        ScopeKind::Session => Some(ended_session(id)),
+        _ => None,
+    };
+    suspended.iter().filter_map(people).collect()
 }

@@ -35,8 +35,6 @@ pub(super) fn raw_json(body: impl Into<Body>) -> Response {
 pub(super) enum Failure {
     /// The caller broke a rule.
     Refused(Refusal),
-    /// The caller broke the limit; it may come again after this many seconds.
-    Limited(u64),
     /// What the administrator sent doesn't hold together.
     Invalid(String),
     /// The request isn't one that this endpoint takes.
@@ -64,8 +62,7 @@ impl From<Refusal> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Self::Refused(refusal) => refused(refusal, None),
-            Self::Limited(seconds) => refused(Refusal::TooManyRequests, Some(seconds)),
+            Self::Refused(refusal) => refused(refusal),
             Self::Invalid(text) => {
                 error(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, &text, Some("registry_invalid"))
             }
@@ -88,13 +85,13 @@ impl IntoResponse for Failure {
     }
 }
 
-fn refused(refusal: Refusal, retry_after: Option<u64>) -> Response {
+fn refused(refusal: Refusal) -> Response {
     let wire = refusal.wire();
     metrics::counter!("taskpass_refusals_total", "rule" => wire.rule).increment(1);
     let mut response = error(wire.code.status(), wire.code, wire.description, Some(wire.rule));
-    let retry_after = retry_after.or((wire.code == ErrorCode::TemporarilyUnavailable).then_some(1));
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    // At least one second: Retry-After is whole seconds, and 0 would invite a busy loop.
+    if matches!(wire.code, ErrorCode::TemporarilyUnavailable | ErrorCode::SlowDown) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
     }
     // RFC 6750 §3: "If the protected resource request does not include authentication credentials or does not contain an
     // access token that enables access … the resource server MUST include the HTTP `WWW-Authenticate` response header".

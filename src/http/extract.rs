@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use super::answer::Failure;
 use super::router::Node;
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::Administrator;
+use crate::domain::registry::{Administrator, PrincipalKind, Status};
 use crate::flows::{Tenant, verify_own_token};
 
 /// The tenant that the path names; `main` where it names none.
@@ -103,12 +103,13 @@ pub(super) struct AdministratorOf {
     pub(super) tenant: Arc<Tenant>,
     pub(super) client_id: String,
     scopes: crate::protocol::scope::Scope,
+    rights: Vec<Administrator>,
 }
 
 impl AdministratorOf {
     /// Refuses what the token doesn't open.
     pub(super) fn may(&self, right: Administrator) -> Result<&Self, Failure> {
-        if self.scopes.contains(right.as_str()) {
+        if self.scopes.contains(right.as_str()) && self.rights.contains(&right) {
             Ok(self)
         } else {
             Err(Refusal::AccessTokenLacksScope.into())
@@ -130,8 +131,14 @@ impl FromRequestParts<Node> for AdministratorOf {
         if verified.claims.aud.as_str().strip_prefix(tenant.issuer.as_str()) != Some("/admin/v1") {
             return Err(Refusal::AccessTokenNotAccepted.into());
         }
+        // What the registry says now counts, not what it said when the token was minted.
+        let principal = state.registry.principal(&verified.claims.client_id);
+        let rights = principal.filter(|principal| {
+            principal.kind == PrincipalKind::Client && principal.status == Status::Active
+        });
+        let rights = rights.ok_or(Refusal::AccessTokenNotAccepted)?.administrator.clone();
         let client_id = verified.claims.client_id.clone();
-        Ok(Self { tenant, client_id, scopes: verified.claims.scope.clone() })
+        Ok(Self { tenant, client_id, scopes: verified.claims.scope.clone(), rights })
     }
 }
 

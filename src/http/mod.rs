@@ -3,11 +3,9 @@
 mod answer;
 mod endpoints;
 mod extract;
-mod limits;
 mod metrics;
 mod openapi;
 mod router;
 
-pub use limits::{Limiter, Limits};
 pub use metrics::install as install_metrics;
 pub use router::{Node, router};

@@ -74,20 +74,20 @@ fn describe(operation: &Operation) -> Value {
     described
 }
 
+/// An object of strings; null counts as absent where the member is optional.
 fn strings(required: &[&str], optional: &[&str]) -> Value {
-    let properties: Map<_, _> = required
-        .iter()
-        .chain(optional)
-        .map(|name| ((*name).to_owned(), json!({ "type": "string" })))
-        .collect();
+    let required_ones = required.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" })));
+    let optional_ones =
+        optional.iter().map(|name| ((*name).to_owned(), json!({ "type": ["string", "null"] })));
+    let properties: Map<_, _> = required_ones.chain(optional_ones).collect();
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
 fn scope_schema() -> Value {
     let kinds: Vec<_> = crate::domain::cutoff::ScopeKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    let mut schema = strings(&["scope_kind", "scope_id"], &["reason"]);
+    let mut schema = strings(&["scope_kind", "scope_id"], &[]);
     schema["properties"]["scope_kind"]["enum"] = json!(kinds);
-    schema["properties"]["reason"]["maxLength"] = json!(500);
+    schema["properties"]["reason"] = json!({ "type": "string", "maxLength": 500 });
     schema["properties"]["scope_id"] =
         json!({ "anyOf": [{ "type": "string" }, strings(&["issuer", "subject"], &[])] });
     schema
@@ -98,8 +98,15 @@ fn explain_schema() -> Value {
         &["client_id"],
         &["grant_type", "subject_token", "subject_token_type", "resource", "scope", "task_purpose"],
     );
-    schema["properties"]["authorization_details"] = json!({ "type": "array", "items": { "type": "object" } });
-    schema["properties"]["task_lifetime"] = json!({ "type": "integer" });
+    schema["properties"]["authorization_details"] =
+        json!({ "description": "As in a token request; what is wrong with it is explained, not refused." });
+    schema["properties"]["task_lifetime"] = json!({ "type": ["integer", "null"] });
+    schema
+}
+
+fn rotate_schema() -> Value {
+    let mut schema = strings(&[], &["alg"]);
+    schema["properties"]["alg"]["enum"] = json!(["ES256", "EdDSA", "RS256", "PS256", null]);
     schema
 }
 
@@ -179,7 +186,7 @@ fn operations() -> Vec<Operation> {
         },
         operation("/keys", "get", "List the signing keys.", Some("registry:read"), "200"),
         Operation {
-            body: Some(strings(&[], &["alg"])),
+            body: Some(rotate_schema()),
             ..operation("/keys/rotate", "post", "Prepare a new signing key.", Some("registry:write"), "201")
         },
         Operation {

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::answer::Failure;
 use super::endpoints::{admin, health, introspect, metadata, revoke, token};
-use super::{Limiter, Limits, metrics};
+use super::metrics;
 use crate::flows::Server;
 
 /// What every endpoint has.
@@ -18,24 +18,17 @@ use crate::flows::Server;
 pub struct Node {
     /// The server.
     pub server: Arc<Server>,
-    pub(super) token_limit: Arc<Limiter>,
-    pub(super) introspection_limit: Arc<Limiter>,
     pub(super) metrics: Option<PrometheusHandle>,
 }
 
 impl Node {
-    /// A node with these limits.
-    pub fn new(server: Arc<Server>, limits: Limits, metrics: Option<PrometheusHandle>) -> Self {
-        Self {
-            server,
-            token_limit: Arc::new(Limiter::new(limits.token)),
-            introspection_limit: Arc::new(Limiter::new(limits.introspection)),
-            metrics,
-        }
+    /// A node that shows these metrics.
+    pub fn new(server: Arc<Server>, metrics: Option<PrometheusHandle>) -> Self {
+        Self { server, metrics }
     }
 }
 
-/// `threats.md`: a body over 64 KB is 413. A registry document may be larger.
+/// A body over 64 KB is 413. A registry document may be larger.
 const BODY: usize = 64 * 1024;
 const REGISTRY_BODY: usize = 8 * 1024 * 1024;
 

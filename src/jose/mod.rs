@@ -14,4 +14,4 @@ pub use algorithm::Algorithm;
 pub use jwk::{JwkError, JwkSet, PublicJwk};
 pub use signer::{PrivateJwk, SigningKey};
 pub use test_keys::is_test_key;
-pub use unverified::{Header, JwsError, Unverified, claimed_subject};
+pub use unverified::{Header, JwsError, Unverified};

@@ -102,17 +102,6 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// The `sub` that a token claims, for a purpose that needs no proof: which client's limit a request counts against.
-pub fn claimed_subject(token: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        sub: String,
-    }
-    let payload = token.get(..LONGEST.min(token.len()))?.split('.').nth(1)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    Some(serde_json::from_slice::<Claims>(&payload).ok()?.sub)
-}
-
 fn parse_header(bytes: &[u8]) -> Result<Header, JwsError> {
     let map = strict_json::object(bytes, 2).map_err(|_| JwsError::Header)?;
     // RFC 7515 §4.1.11: "If any of the listed extension Header Parameters are not understood and supported by the

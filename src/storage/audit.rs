@@ -73,6 +73,12 @@ pub async fn add_checkpoint(tx: &mut Tx, tenant: &str, checkpoint: &Checkpoint) 
     Ok(())
 }
 
+/// The last row that a checkpoint covers; 0 before the first.
+pub async fn last_checkpoint(tx: &mut Tx, tenant: &str) -> Result<u64, StorageError> {
+    let (seq,) = fetch!(fetch_one, tx, (i64,), sql::CHECKPOINT_LAST, tenant)?;
+    Ok(seq.unsigned_abs())
+}
+
 /// The checkpoints, oldest first.
 pub async fn checkpoints(tx: &mut Tx, tenant: &str) -> Result<Vec<Checkpoint>, StorageError> {
     Ok(fetch!(fetch_all, tx, Checkpoint, sql::CHECKPOINTS, tenant)?)

@@ -47,6 +47,8 @@ pub struct Mint {
     pub claims: Arc<AccessTokenClaims>,
     /// The key that signed it.
     pub kid: Option<String>,
+    /// The tokens that it was made from, each with its key: what cuts them, cuts it.
+    pub rests_on: Vec<(Arc<AccessTokenClaims>, Option<String>)>,
 }
 
 /// One decision on its way to the disk.
@@ -110,19 +112,17 @@ impl Journal {
             let mut batch = Vec::with_capacity(BATCH);
             while receiver.recv_many(&mut batch, BATCH).await > 0 {
                 let (mut entries, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-                match write(&db, &mut entries, clock.now()).await {
-                    Ok(outcomes) => {
-                        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                            let _ = reply.send(Ok(outcome));
-                        }
+                let outcomes = match write(&db, &mut entries, clock.now()).await {
+                    Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+                    // One entry that the database can't take must not cost the others theirs.
+                    Err(_) if entries.len() > 1 => one_by_one(&db, &mut entries, &clock).await,
+                    Err(error) => vec![Err(Arc::new(error))],
+                };
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    if let Err(error) = &outcome {
+                        tracing::error!(%error, "the journal could not write; nothing was issued");
                     }
-                    Err(error) => {
-                        let error = Arc::new(error);
-                        tracing::error!(%error, entries = entries.len(), "the journal could not write; nothing was issued");
-                        for reply in replies {
-                            let _ = reply.send(Err(error.clone()));
-                        }
-                    }
+                    let _ = reply.send(outcome);
                 }
             }
         });
@@ -138,6 +138,19 @@ impl Journal {
         })?;
         answer.await.map_err(|_| JournalError::Stopped)?.map_err(JournalError::Storage)
     }
+}
+
+async fn one_by_one(
+    db: &Db,
+    entries: &mut [Entry],
+    clock: &Clock,
+) -> Vec<Result<Outcome, Arc<StorageError>>> {
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let written = write(db, std::slice::from_mut(entry), clock.now()).await;
+        outcomes.push(written.map(|outcomes| outcomes[0]).map_err(Arc::new));
+    }
+    outcomes
 }
 
 /// Writes one batch in one transaction; outcomes in the order of the entries.
@@ -215,7 +228,9 @@ async fn news(
 fn hit(mint: &Mint, rev: &Rev, news: &[Cutoff]) -> Option<Refusal> {
     let hits = |cutoff: &&Cutoff| {
         let of_token = |(kind, id): (ScopeKind, &str)| kind == cutoff.scope_kind && id == cutoff.scope_id;
-        cutoff.seq > rev.seq && scopes(&mint.claims, mint.kid.as_deref()).any(of_token)
+        let own = scopes(&mint.claims, mint.kid.as_deref());
+        let below = mint.rests_on.iter().flat_map(|(claims, kid)| scopes(claims, kid.as_deref()));
+        cutoff.seq > rev.seq && own.chain(below).any(of_token)
     };
     news.iter().find(hits).map(|_| Refusal::RevokedWhileDeciding)
 }

@@ -131,7 +131,13 @@ impl Db {
     async fn open_postgres(url: &str) -> Result<Self, StorageError> {
         let options = PgConnectOptions::from_str(url)?
             .application_name("taskpass")
-            .options([("synchronous_commit", "on")])
+            // A node that is paused or cut off inside a transaction must not keep the others waiting.
+            .options([
+                ("synchronous_commit", "on"),
+                ("lock_timeout", "4s"),
+                ("statement_timeout", "10s"),
+                ("idle_in_transaction_session_timeout", "5s"),
+            ])
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(8)
@@ -164,6 +170,16 @@ impl Db {
         match self {
             Self::Sqlite { reader, .. } => Ok(Tx::Sqlite(reader.begin().await?)),
             Self::Postgres { pool, .. } => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// A transaction that reads the database as it is at one moment, however long it takes.
+    pub async fn snapshot(&self) -> Result<Tx, StorageError> {
+        // PostgreSQL's default level shows each statement what was committed meanwhile; SQLite's readers never see it.
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        match self {
+            Self::Sqlite { .. } => self.read().await,
+            Self::Postgres { pool, .. } => Ok(Tx::Postgres(pool.begin_with(BEGIN).await?)),
         }
     }
 

@@ -91,6 +91,7 @@ statements! {
     AUDIT_AFTER = "SELECT seq, at, body, hash FROM audit WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
     CHECKPOINT_INSERT = "INSERT INTO audit_checkpoints (tenant, seq, at, statement) VALUES ($1, $2, $3, $4)
         ON CONFLICT DO NOTHING";
+    CHECKPOINT_LAST = "SELECT COALESCE(MAX(seq), 0) FROM audit_checkpoints WHERE tenant = $1";
     CHECKPOINTS = "SELECT seq, at, statement FROM audit_checkpoints WHERE tenant = $1 ORDER BY seq";
 
     BOOTSTRAP_INSERT = "INSERT INTO bootstrap_tokens (tenant, hash, expires_at) VALUES ($1, $2, $3)";

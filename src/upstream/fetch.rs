@@ -35,8 +35,8 @@ pub enum FetchError {
     /// The answer isn't 200.
     #[error("the answer's status is {0}")]
     Status(u16),
-    /// The answer is larger than is read.
-    #[error("the answer is too large")]
+    /// The answer, or the file, is larger than is read, or not a file.
+    #[error("too large, or not a file")]
     TooLarge,
     /// The answer isn't a JSON object.
     #[error("{0}")]
@@ -129,10 +129,14 @@ impl Fetcher {
 
     /// Reads one JSON object from a file on this machine.
     pub async fn file(path: &str) -> Result<Value, FetchError> {
-        let body = tokio::fs::read(path).await?;
-        if body.len() > LARGEST {
+        use tokio::io::AsyncReadExt as _;
+        // A device or a pipe would never end.
+        let metadata = tokio::fs::metadata(path).await?;
+        if !metadata.is_file() || metadata.len() > LARGEST as u64 {
             return Err(FetchError::TooLarge);
         }
+        let mut body = Vec::new();
+        tokio::fs::File::open(path).await?.take(LARGEST as u64).read_to_end(&mut body).await?;
         Ok(Value::Object(strict_json::object(&body, 16)?))
     }
 }

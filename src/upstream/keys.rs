@@ -17,6 +17,9 @@ pub enum KeysError {
     /// They could not be read, and the last good ones are too old.
     #[error("{0}")]
     Fetch(#[from] FetchError),
+    /// They could not be read a moment ago; the source is left alone for ten seconds.
+    #[error("the keys could not be read a moment ago")]
+    Resting,
     /// What was read is not a key set.
     #[error("{0}")]
     Jwk(#[from] JwkError),
@@ -111,6 +114,9 @@ impl Keys {
         let kept = slot.good.as_ref().filter(|(_, at)| age(*at) < pace.keep).map(|(set, _)| set.clone());
         if let (Some(set), false) = (&kept, rested) {
             return Ok(set.clone());
+        }
+        if !rested {
+            return Err(KeysError::Resting);
         }
         slot.tried = Some(now);
         match (read().await, kept) {

@@ -72,6 +72,14 @@ impl<'a> Bounds<'a> {
     /// For one of our own tokens.
     pub(super) fn under_token(&self, token: &AccessTokenClaims) -> Result<GrantedUnder<'a>, Refusal> {
         let ceiling = self.ceiling().map_err(|(_, refusal)| refusal)?;
+        // The consent is looked at again: it may have been withdrawn or narrowed, or have ended, since the token was minted.
+        let resting = match &token.consent {
+            Some(id) => Some(self.registry.consent(id).ok_or(Refusal::ConsentMissing)?),
+            None => None,
+        };
+        if resting.is_some_and(|consent| self.now >= consent.expires_at) {
+            return Err(Refusal::ConsentExpired);
+        }
         if self.standing == Standing::BehindResource {
             let ways = self.downstream(token);
             let downstream =
@@ -80,12 +88,7 @@ impl<'a> Bounds<'a> {
         }
         let own =
             Bound { whose: Whose::SubjectToken, scope: &token.scope, details: &token.authorization_details };
-        // The consent is looked at again: it may have been narrowed, or have ended, since the token was minted.
-        let consent = match token.consent.as_deref().and_then(|id| self.registry.consent(id)) {
-            Some(consent) if self.now >= consent.expires_at => return Err(Refusal::ConsentExpired),
-            Some(consent) if consent.resource == self.resource.resource => Some(consent),
-            _ => None,
-        };
+        let consent = resting.filter(|consent| consent.resource == self.resource.resource);
         let granted = match consent {
             Some(consent) => self.grant(&[own, consent_bound(consent), ceiling])?,
             None => self.grant(&[own, ceiling])?,
@@ -204,14 +207,14 @@ fn without_tools(details: &AuthorizationDetails, names: &[&str]) -> Authorizatio
     if names.is_empty() {
         return details.clone();
     }
-    let named =
+    let is_off =
         |tool: &Value| tool.get("name").and_then(Value::as_str).is_some_and(|name| names.contains(&name));
     let kept = details.iter().filter_map(|detail| {
         let mut object = detail.object().clone();
         if let (MCP_TOOL_CALL, Some(tools)) =
             (detail.kind(), object.get_mut("tools").and_then(Value::as_array_mut))
         {
-            tools.retain(|tool| !named(tool));
+            tools.retain(|tool| !is_off(tool));
             if tools.is_empty() {
                 return None;
             }

@@ -69,6 +69,11 @@ pub struct Registry {
     disabled_users: HashSet<String>,
 }
 
+/// How an ended session is told from a disabled person in one set.
+pub fn ended_session(session: &str) -> String {
+    format!("session {session}")
+}
+
 impl Registry {
     /// Checks a section as a whole and compiles it. Nothing is stored unless this succeeds.
     pub fn compile(
@@ -260,6 +265,11 @@ impl Registry {
             .collect();
         found.sort_by_key(|consent| consent.user.is_none());
         found
+    }
+
+    /// Whether a person's session was ended: an upstream token of it starts nothing new.
+    pub fn is_session_ended(&self, session: &str) -> bool {
+        self.disabled_users.contains(&ended_session(session))
     }
 
     /// Whether an administrator has disabled this person.

@@ -122,7 +122,8 @@ impl<'a> Form<'a> {
         let scope = self.scope.map(Scope::parse).transpose().map_err(|_| Refusal::ScopeMalformed)?;
         let details = self.authorization_details.map(AuthorizationDetails::parse).transpose();
         let lifetime = self.task_lifetime.map(str::parse::<i64>).transpose();
-        if self.task_purpose.is_some_and(|purpose| purpose.chars().count() > 500) {
+        let unfit = |purpose: &str| purpose.chars().count() > 500 || purpose.chars().any(char::is_control);
+        if self.task_purpose.is_some_and(unfit) {
             return Err(Refusal::TaskPurposeTooLong);
         }
         Ok(Request {

@@ -1,5 +1,7 @@
 //! One decision about a token request, rule by rule, and what to write down about it.
 
+use std::sync::Arc;
+
 use super::ask::{Ask, Form};
 use super::mint::{self, Minted};
 use super::response::TokenResponse;
@@ -12,7 +14,7 @@ use crate::domain::task;
 use crate::flows::{FlowError, Server, Tenant, TenantState, authenticate, own_token, subject_token, svid};
 use crate::jose::Unverified;
 use crate::policy::Verdict;
-use crate::protocol::claims::Rev;
+use crate::protocol::claims::{AccessTokenClaims, Rev};
 use crate::protocol::token_type::TokenType;
 use crate::storage::journal::{Mark, Mint};
 use crate::time::Timestamp;
@@ -28,6 +30,8 @@ pub(super) struct Attempt<'a> {
     pub(super) event: Event,
     /// What the request spends, known once its client is.
     pub(super) mark: Option<Mark>,
+    /// The tokens of ours that the request rests on.
+    pub(super) rests_on: Vec<(Arc<AccessTokenClaims>, Option<String>)>,
     /// The rule that is being decided.
     pub(super) rule: Rule,
 }
@@ -40,7 +44,17 @@ impl<'a> Attempt<'a> {
         rev: Rev,
         now: Timestamp,
     ) -> Self {
-        Self { server, tenant, state, rev, now, event: token_event(), mark: None, rule: Rule::Authenticate }
+        Self {
+            server,
+            tenant,
+            state,
+            rev,
+            now,
+            event: token_event(),
+            mark: None,
+            rests_on: Vec::new(),
+            rule: Rule::Authenticate,
+        }
     }
 
     /// Rules 1 to 9: refuses at the first that fails, else mints.
@@ -49,6 +63,7 @@ impl<'a> Attempt<'a> {
         let client =
             client.inspect_err(|_| self.event.client_id = claimed_client(form.credentials.assertion))?;
         self.mark = client.mark;
+        self.server.limits.token.take(&self.tenant.name, &client.id)?;
         self.event.client_id = Some(client.id.clone());
         let principal = self.state.registry.principal(&client.id).ok_or(Refusal::ClientUnknown)?;
         let minted = self.decide_for(principal, form).await?;
@@ -75,10 +90,13 @@ impl<'a> Attempt<'a> {
                 let actor_task = self.check_actor(principal, actor).await?;
                 self.rule = Rule::Subject;
                 let (server, tenant, state) = (self.server, self.tenant, self.state);
-                let subject =
+                let proved =
                     subject_token::verify(server, tenant, state, principal, subject, self.now).await?;
-                check_same_task(&subject, actor_task.as_deref())?;
-                subject
+                check_same_task(&proved, actor_task.as_deref())?;
+                if let Subject::Token(claims, _) = &proved {
+                    self.rest_on(claims, subject.0);
+                }
+                proved
             }
         };
         self.note_subject(&subject);
@@ -121,7 +139,7 @@ impl<'a> Attempt<'a> {
     /// Rule 2: "the authenticated client is the actor". An actor token must prove the same agent; the task that it
     /// belongs to, if it is one of ours, is returned.
     async fn check_actor(
-        &self,
+        &mut self,
         principal: &Principal,
         actor: Option<(&str, TokenType)>,
     ) -> Result<Option<String>, FlowError> {
@@ -132,6 +150,7 @@ impl<'a> Attempt<'a> {
                 let verified = own_token::verify(server, tenant, state, token, self.now).await?;
                 let verified = verified.ok_or(Refusal::ActorTokenNotAccepted)?;
                 if verified.claims.actor() == Some(&principal.id) && verified.claims.cnf.is_none() {
+                    self.rest_on(&verified.claims, token);
                     Ok(verified.claims.task.clone())
                 } else {
                     Err(Refusal::ActorTokenNotOfClient.into())
@@ -148,6 +167,12 @@ impl<'a> Attempt<'a> {
             }
             Some((_, TokenType::IdToken)) => Err(Refusal::ActorTokenNotAccepted.into()),
         }
+    }
+
+    /// Remembers a proved token of ours: if it is cut before the new one is written, so is the new one.
+    fn rest_on(&mut self, claims: &AccessTokenClaims, token: &str) {
+        let kid = Unverified::parse(token).ok().and_then(|proved| proved.header().kid.clone());
+        self.rests_on.push((Arc::new(claims.clone()), kid));
     }
 
     /// Administrators' tools and enforcers act for nobody and get tokens for this server's own endpoints only.

@@ -230,7 +230,8 @@ fn write(
         claims.exp,
         stored,
     );
-    let record = Mint { token: row, task, user, claims: claims.clone(), kid };
+    let rests_on = std::mem::take(&mut attempt.rests_on);
+    let record = Mint { token: row, task, user, claims: claims.clone(), kid, rests_on };
     Ok(Minted { claims, token, record, deadline: None })
 }
 

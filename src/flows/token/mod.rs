@@ -37,6 +37,9 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
             Err(FlowError::Refused(refusal)) => (None, None, Some(refusal)),
             Err(other) => return Err(other),
         };
+        if let Some(refusal) = unrecorded(server, tenant, &attempt, refusal) {
+            return Err(refusal.into());
+        }
         let mut event = attempt.event;
         event.rev = Some(rev.clone());
         if let Some(refusal) = refusal {
@@ -63,6 +66,21 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
     }
     // The registry changes faster than requests are decided; a caller that comes again will find it still.
     Err(Refusal::Overloaded.into())
+}
+
+/// The answer of a request that is turned away by a limit, and leaves no row: rows are what the limits protect.
+fn unrecorded(
+    server: &Server,
+    tenant: &Tenant,
+    attempt: &Attempt<'_>,
+    refusal: Option<Refusal>,
+) -> Option<Refusal> {
+    let stranger = attempt.rule == crate::domain::exchange::Rule::Authenticate && attempt.mark.is_none();
+    match refusal? {
+        Refusal::TooManyRequests => Some(Refusal::TooManyRequests),
+        _ if stranger => server.limits.strangers.take(&tenant.name, "strangers").err(),
+        _ => None,
+    }
 }
 
 /// An empty row about the token endpoint.

@@ -39,7 +39,7 @@ pub(in crate::http) async fn bootstrap(
     InTenant(tenant): InTenant,
     JsonBody(body): JsonBody<Bootstrap>,
 ) -> Result<Response, Failure> {
-    node.token_limit.take("bootstrap").map_err(Failure::Limited)?;
+    node.server.limits.strangers.take(&tenant.name, "bootstrap")?;
     admin::redeem_bootstrap(&node.server, &tenant, (&body.bootstrap_token, &body.client, body.jwks)).await?;
     Ok(json_no_store(StatusCode::CREATED, &json!({ "client": body.client, "issuer": tenant.issuer })))
 }

@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::token::claimed_client;
 use crate::domain::refusal::Refusal;
 use crate::flows::introspection::{Answer, Caller, introspect as flow};
 use crate::flows::token::Form;
@@ -29,32 +28,25 @@ pub(in crate::http) async fn introspect(
         Some(_) if form.credentials.assertion.is_some() => {
             return Err(Refusal::ClientAuthenticationAmbiguous.into());
         }
-        Some(bearer) => {
-            node.introspection_limit.take(bearer).map_err(Failure::Limited)?;
-            Caller::Bearer(bearer)
-        }
+        Some(bearer) => Caller::Bearer(bearer),
         None => {
-            node.introspection_limit
-                .take(&claimed_client(form.credentials.assertion))
-                .map_err(Failure::Limited)?;
             let other_method = form.credentials.other_method || body.has_authorization;
             Caller::Client(crate::flows::Credentials { other_method, ..form.credentials })
         }
     };
     let answer = flow(&node.server, &tenant, &caller, token).await?;
-    Ok(render(&node, &headers, answer))
+    // Whoever keeps the answer adds his time to the age of what this node knew: together they stay within the lease.
+    let known = node.server.settings.lease.saturating_sub(tenant.view.age()).as_secs();
+    Ok(render(&node, &headers, answer, i64::try_from(known).unwrap_or_default()))
 }
 
-/// How long an active answer may be kept, in seconds: within the bound that is promised for revocation.
-const KEPT: i64 = 30;
-
-fn render(node: &Node, headers: &HeaderMap, answer: Answer) -> Response {
+fn render(node: &Node, headers: &HeaderMap, answer: Answer, known: i64) -> Response {
     let Answer::Active { body, jti, exp } = answer else {
         let mut response = raw_json(r#"{"active":false}"#);
         response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         return response;
     };
-    let left = exp.since(node.server.clock.now()).clamp(0, KEPT);
+    let left = exp.since(node.server.clock.now()).clamp(0, known);
     let tag = HeaderValue::try_from(format!("\"{jti}\"")).unwrap_or(HeaderValue::from_static("\"\""));
     // A token's answer never changes while it is active, so its id is its tag.
     let mut response = if headers.get(IF_NONE_MATCH) == Some(&tag) {

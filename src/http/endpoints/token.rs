@@ -9,7 +9,6 @@ use crate::flows::token::{self, Form};
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{FormBody, InTenant};
 use crate::http::router::Node;
-use crate::jose::claimed_subject;
 use crate::protocol::params::Params;
 
 /// Exchanges a token, or issues one for client credentials.
@@ -20,15 +19,7 @@ pub(in crate::http) async fn token(
 ) -> Result<Response, Failure> {
     let params = Params::parse(&body.body).map_err(Refusal::from)?;
     let form = Form::from_params(&params, body.has_authorization)?;
-    // Counted by the client that the assertion names, unproven: who floods under another's name is stopped by the
-    // assertion's signature, and costs the other at most its burst.
-    node.token_limit.take(&claimed_client(form.credentials.assertion)).map_err(Failure::Limited)?;
     let response = token::token(&node.server, &tenant, &form).await?;
     metrics::counter!("taskpass_tokens_issued_total").increment(1);
     Ok(json_no_store(StatusCode::OK, &response))
-}
-
-/// The client that an assertion claims to be from.
-pub(in crate::http) fn claimed_client(assertion: Option<&str>) -> String {
-    assertion.and_then(claimed_subject).unwrap_or_default()
 }

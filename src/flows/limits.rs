@@ -5,15 +5,34 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::domain::refusal::Refusal;
 use crate::time::monotonic;
 
-/// Requests per second and client; 0 is no limit. The burst is four seconds' worth.
-#[derive(Clone, Copy, Debug)]
+/// The limits of one node. They count whoever has proved who it is; strangers share one limit for each tenant, so that
+/// nobody can use up another's by its name.
+#[derive(Debug)]
 pub struct Limits {
-    /// At the token endpoint.
-    pub token: u32,
-    /// At the introspection endpoint.
-    pub introspection: u32,
+    /// Of token requests.
+    pub token: Limiter,
+    /// Of introspections.
+    pub introspection: Limiter,
+    /// Of requests whose client could not be authenticated, each of which is a row in the audit trail.
+    pub strangers: Limiter,
+}
+
+/// Failed authentications per second and tenant.
+const STRANGERS: u32 = 200;
+
+impl Limits {
+    /// Requests per second and client; 0 is no limit. A burst is four seconds' worth.
+    pub fn new(token: u32, introspection: u32) -> Self {
+        let strangers = if token == 0 { 0 } else { STRANGERS };
+        Self {
+            token: Limiter::new(token),
+            introspection: Limiter::new(introspection),
+            strangers: Limiter::new(strangers),
+        }
+    }
 }
 
 /// A token bucket for each key, in shards so that clients don't wait for each other.
@@ -39,15 +58,15 @@ impl Limiter {
         }
     }
 
-    /// Takes one request from `key`'s bucket; if it is empty, the whole seconds until there is one.
-    pub fn take(&self, key: &str) -> Result<(), u64> {
+    /// Takes one request from the bucket of `who` in `tenant`.
+    pub fn take(&self, tenant: &str, who: &str) -> Result<(), Refusal> {
         if self.per_second == 0 {
             return Ok(());
         }
-        self.take_at(key, monotonic())
+        self.take_at((tenant, who), monotonic())
     }
 
-    fn take_at(&self, key: &str, now: Instant) -> Result<(), u64> {
+    fn take_at(&self, key: (&str, &str), now: Instant) -> Result<(), Refusal> {
         let (rate, full) = (f64::from(self.per_second), f64::from(self.per_second) * BURST_SECONDS);
         let key = self.hasher.hash_one(key);
         let shard = &self.shards[usize::try_from(key % SHARDS).unwrap_or_default()];
@@ -64,8 +83,7 @@ impl Limiter {
         let level = shard.get(&key).map_or(full, |bucket| filled(*bucket));
         let (level, answer) = if level >= 1.0 { (level - 1.0, Ok(())) } else { (level, Err(())) };
         shard.insert(key, (level, now));
-        // At least one second: Retry-After is whole seconds, and 0 would invite a busy loop.
-        answer.map_err(|()| 1)
+        answer.map_err(|()| Refusal::TooManyRequests)
     }
 }
 
@@ -79,13 +97,13 @@ mod tests {
         let limiter = Limiter::new(1);
         let start = monotonic();
         for _ in 0..4 {
-            assert_eq!(limiter.take_at("a", start), Ok(()));
+            assert_eq!(limiter.take_at(("t", "a"), start), Ok(()));
         }
-        assert_eq!(limiter.take_at("a", start), Err(1));
-        assert_eq!(limiter.take_at("b", start), Ok(()));
-        assert_eq!(limiter.take_at("a", start + Duration::from_millis(1001)), Ok(()));
+        assert_eq!(limiter.take_at(("t", "a"), start), Err(Refusal::TooManyRequests));
+        assert_eq!(limiter.take_at(("t", "b"), start), Ok(()));
+        assert_eq!(limiter.take_at(("t", "a"), start + Duration::from_millis(1001)), Ok(()));
         for key in 0..200_000 {
-            let _ = limiter.take_at(&key.to_string(), start);
+            let _ = limiter.take_at(("t", &key.to_string()), start);
         }
         assert!(limiter.shards.iter().all(|shard| shard.lock().unwrap().len() <= LARGEST));
     }

@@ -1,0 +1,4 @@
+//! Laws, tried on ten thousand generated cases each.
+
+mod cutoff;
+mod narrowing;

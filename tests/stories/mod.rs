@@ -1,0 +1,4 @@
+//! Whole days.
+
+mod a_working_day;
+mod revoked_under_load;
