@@ -227,7 +227,7 @@ async fn refuses_a_tool_that_is_switched_off(world: &mut World) {
     world.cut("tool", format!("{TICKETS}#search_tickets")).await.ok();
     // The token lives on; only calls of the tool are refused, and no new token has it.
     assert!(world.is_active(&token).await);
-    world.refuses(&world.onward("triage", &token), 400, DETAILS, "tool_disabled").await;
+    world.refuses(&world.onward("triage", &token), 400, "invalid_scope", "nothing_to_grant").await;
     let form = world.for_person("triage", "alice").add("authorization_details", search(10));
     world.refuses(&form, 400, DETAILS, "tool_disabled").await;
     let other = world

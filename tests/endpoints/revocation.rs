@@ -7,6 +7,7 @@ use crate::harness::{ARCHIVE, TICKETS, World, assert_refused, claims, on_both_en
 on_both_engines!(
     every_kind_of_cutoff_kills_what_it_names,
     an_older_or_newer_cutoff_masks_no_other,
+    an_ended_session_starts_nothing_new,
     a_cutoff_survives_a_restart_and_reaches_the_other_node,
     an_inner_actor_that_is_cut_kills_the_chain,
     a_cut_token_ends_the_tasks_it_opened,
@@ -63,7 +64,7 @@ async fn every_kind_of_cutoff_kills_what_it_names(world: &mut World) {
             assert_eq!(again.json["rule"], expected, "{kind} {}", again.text);
         }
         assert!(world.acme.is_active(&bystander).await, "{kind} of the other tenant");
-        if ["consent", "user", "client", "agent", "resource", "tool"].contains(&kind) {
+        if ["consent", "user", "session", "client", "agent", "resource", "tool"].contains(&kind) {
             world.reinstate(kind, id.as_str().unwrap()).await.ok();
             assert_eq!(world.is_active(&token).await, alive, "{kind}: reinstated, not raised");
         }
@@ -78,20 +79,39 @@ async fn an_older_or_newer_cutoff_masks_no_other(world: &mut World) {
     for earlier in harmless {
         for later in harmless {
             let old = delegated(world).await;
-            let scope = |token: &str, kind: &str| {
-                scopes(world, token).into_iter().find(|(other, _)| *other == kind).unwrap().1
-            };
-            world.cut(earlier, scope(&old, earlier)).await.ok();
+            let id = scope(world, &old, earlier);
+            world.cut(earlier, id).await.ok();
+            // An ended session starts nothing new; this one goes on, and what was cut stays cut.
+            lift_session(world, earlier, &old).await;
             let token = delegated(world).await;
             assert!(world.is_active(&token).await, "{earlier} before the mint");
-            world.cut(later, scope(&token, later)).await.ok();
+            let id = scope(world, &token, later);
+            world.cut(later, id).await.ok();
             assert!(!world.is_active(&token).await, "{later} masked by {earlier}");
             // A newer one that doesn't hit must not hide the one that does.
             world.cut("session", "somebody-elses").await.ok();
             world.cut("task", "tsk_elsewhere").await.ok();
             assert!(!world.is_active(&token).await);
+            lift_session(world, later, &token).await;
         }
     }
+}
+
+fn scope(world: &World, token: &str, kind: &str) -> Value {
+    scopes(world, token).into_iter().find(|(other, _)| *other == kind).unwrap().1
+}
+
+async fn lift_session(world: &mut World, kind: &str, token: &str) {
+    if kind == "session" {
+        world.reinstate("session", claims(token)["sid"].as_str().unwrap()).await.ok();
+    }
+}
+
+async fn an_ended_session_starts_nothing_new(world: &mut World) {
+    let token = world.alices().await;
+    world.cut("session", claims(&token)["sid"].clone()).await.ok();
+    let form = world.for_person("triage", "alice").add("scope", "tickets.read");
+    world.refuses(&form, 400, "invalid_request", "subject_token_revoked").await;
 }
 
 async fn a_cutoff_survives_a_restart_and_reaches_the_other_node(world: &mut World) {
