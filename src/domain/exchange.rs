@@ -3,8 +3,6 @@
 //! A request names what it wants. It gets that, or a refusal with the bound that refused; nothing is narrowed silently.
 
 mod bounds;
-#[cfg(test)]
-mod tests;
 
 use serde::Serialize;
 
