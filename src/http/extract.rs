@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 use super::answer::Failure;
-use super::router::Node;
+use super::node::Node;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Administrator, PrincipalKind, Status};
 use crate::flows::{Tenant, verify_own_token};

@@ -4,8 +4,10 @@ mod answer;
 mod endpoints;
 mod extract;
 mod metrics;
+mod node;
 mod openapi;
 mod router;
 
 pub use metrics::install as install_metrics;
-pub use router::{Node, router};
+pub use node::Node;
+pub use router::router;

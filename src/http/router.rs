@@ -1,32 +1,14 @@
 //! The table: path, method, endpoint. Everything a request can reach stands here.
 
-use std::sync::Arc;
-
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post, put};
 use axum::{Router, http::StatusCode};
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::answer::Failure;
 use super::endpoints::{admin, health, introspect, metadata, revoke, token};
 use super::metrics;
-use crate::flows::Server;
-
-/// What every endpoint has.
-#[derive(Clone)]
-pub struct Node {
-    /// The server.
-    pub server: Arc<Server>,
-    pub(super) metrics: Option<PrometheusHandle>,
-}
-
-impl Node {
-    /// A node that shows these metrics.
-    pub fn new(server: Arc<Server>, metrics: Option<PrometheusHandle>) -> Self {
-        Self { server, metrics }
-    }
-}
+use super::node::Node;
 
 /// A body over 64 KB is 413. A registry document may be larger.
 const BODY: usize = 64 * 1024;

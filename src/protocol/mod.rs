@@ -3,7 +3,6 @@
 pub mod authorization_details;
 pub mod claims;
 pub mod error_code;
-pub mod metadata;
 pub mod numeric_date;
 pub mod params;
 pub mod resource;

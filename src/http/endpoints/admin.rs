@@ -15,8 +15,8 @@ use crate::flows::token::{self, Form};
 use crate::flows::{admin, audit_trail, signing_keys};
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{AdministratorOf, Id, InTenant, JsonBody};
+use crate::http::node::Node;
 use crate::http::openapi;
-use crate::http::router::Node;
 use crate::jose::Algorithm;
 use crate::storage::{tasks, tokens as token_records};
 

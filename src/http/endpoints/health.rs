@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::http::answer::json_no_store;
-use crate::http::router::Node;
+use crate::http::node::Node;
 
 /// The process runs.
 pub(in crate::http) async fn healthz() -> Response {

@@ -10,7 +10,7 @@ use crate::flows::introspection::{Answer, Caller, introspect as flow};
 use crate::flows::token::Form;
 use crate::http::answer::{Failure, NO_STORE, raw_json};
 use crate::http::extract::{FormBody, InTenant};
-use crate::http::router::Node;
+use crate::http::node::Node;
 use crate::protocol::params::Params;
 
 /// Says whether a token is active, and what it may do, to an enforcer of its resource.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::http::answer::{Failure, raw_json};
 use crate::http::extract::InTenant;
-use crate::http::router::Node;
+use crate::http::node::Node;
 use crate::protocol::token_type::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
 
 /// RFC 8414 §3.2. `issuer` comes from configuration, never from the request.

@@ -8,7 +8,7 @@ use crate::flows::revocation::hand_back;
 use crate::flows::token::Form;
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{FormBody, InTenant};
-use crate::http::router::Node;
+use crate::http::node::Node;
 use crate::protocol::params::Params;
 
 /// Takes back one of the client's own tokens, and the task that it belongs to.

@@ -8,7 +8,7 @@ use crate::domain::refusal::Refusal;
 use crate::flows::token::{self, Form};
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{FormBody, InTenant};
-use crate::http::router::Node;
+use crate::http::node::Node;
 use crate::protocol::params::Params;
 
 /// Exchanges a token, or issues one for client credentials.
