@@ -11,6 +11,7 @@ use crate::domain::audit::{Event, EventKind};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Principal, PrincipalKind, Status};
 use crate::protocol::claims::AccessTokenClaims;
+use crate::protocol::error_code::ErrorCode;
 use crate::protocol::resource::ResourceUri;
 use crate::storage::journal::{Entry, Outcome};
 use crate::time::Timestamp;
@@ -92,25 +93,55 @@ async fn authenticate_caller(
 ) -> Result<Enforcer, FlowError> {
     let id = match caller {
         Caller::Bearer(token) => {
-            let verified = own_token::verify(server, tenant, state, token, now).await?;
-            let verified = verified.ok_or(Refusal::AccessTokenNotAccepted)?;
-            let aud = verified.claims.aud.as_str();
-            if aud.strip_prefix(tenant.issuer.as_str()) != Some("/oauth/introspect") {
-                return Err(Refusal::AccessTokenNotAccepted.into());
-            }
-            if !verified.claims.scope.contains("introspect") {
-                return Err(Refusal::AccessTokenLacksScope.into());
-            }
-            verified.claims.client_id.clone()
+            let proved = bearer(server, tenant, state, token, now).await;
+            recorded(server, tenant, state, EventKind::Introspection, proved).await?
         }
         Caller::Client(credentials) => {
-            let client = authenticate(server, tenant, state, *credentials, now).await?;
+            let client = authenticate(server, tenant, state, *credentials, now).await;
+            let client = recorded(server, tenant, state, EventKind::Introspection, client).await?;
             spend(server, tenant, state, client).await?
         }
     };
     server.limits.introspection.take(&tenant.name, &id)?;
     let principal = state.registry.principal(&id).ok_or(Refusal::ClientUnknown)?;
-    enforcer(principal)
+    recorded(server, tenant, state, EventKind::Introspection, enforcer(principal)).await
+}
+
+async fn bearer(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    token: &str,
+    now: Timestamp,
+) -> Result<String, FlowError> {
+    let verified = own_token::verify(server, tenant, state, token, now).await?;
+    let verified = verified.ok_or(Refusal::AccessTokenNotAccepted)?;
+    let aud = verified.claims.aud.as_str();
+    if aud.strip_prefix(tenant.issuer.as_str()) != Some("/oauth/introspect") {
+        return Err(Refusal::AccessTokenNotAccepted.into());
+    }
+    if !verified.claims.scope.contains("introspect") {
+        return Err(Refusal::AccessTokenLacksScope.into());
+    }
+    Ok(verified.claims.client_id.clone())
+}
+
+/// Writes down a refusal that leaves no other row. Strangers' are limited, since each costs a row; what is only
+/// temporary is no decision.
+pub(super) async fn recorded<T>(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    kind: EventKind,
+    decided: Result<T, FlowError>,
+) -> Result<T, FlowError> {
+    let Err(FlowError::Refused(refusal)) = decided else { return decided };
+    let passing = matches!(refusal.wire().code, ErrorCode::TemporarilyUnavailable | ErrorCode::SlowDown);
+    if !passing {
+        server.limits.strangers.take(&tenant.name, "strangers")?;
+        write(server, tenant, state, None, Event::new(kind, false).refused(refusal.rule())).await?;
+    }
+    Err(refusal.into())
 }
 
 fn enforcer(principal: &Principal) -> Result<Enforcer, FlowError> {

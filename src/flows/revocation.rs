@@ -200,7 +200,8 @@ pub async fn hand_back(
 ) -> Result<(), FlowError> {
     let now = server.clock.now();
     let state = tenant.state();
-    let client = authenticate(server, tenant, &state, credentials, now).await?;
+    let client = authenticate(server, tenant, &state, credentials, now).await;
+    let client = introspection::recorded(server, tenant, &state, EventKind::Revocation, client).await?;
     let client = introspection::spend(server, tenant, &state, client).await?;
     let mut verified = own_token::verify(server, tenant, &state, token, now).await?;
     if verified.is_none() {
@@ -215,7 +216,8 @@ pub async fn hand_back(
     // RFC 7009 §2.1: the server "verifies whether the token was issued to the client making the revocation request. If
     // this validation fails, the request is refused".
     if verified.claims.client_id != client {
-        return Err(Refusal::TokenNotOfClient.into());
+        let refused = Err(Refusal::TokenNotOfClient.into());
+        return introspection::recorded(server, tenant, &state, EventKind::Revocation, refused).await;
     }
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
