@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::client_authentication::claimed;
 use super::{
-    Authenticated, Credentials, FlowError, Server, Tenant, TenantState, Verified, authenticate, own_token,
+    Credentials, FlowError, Recorder, Server, Tenant, TenantState, Verified, authenticate, own_token,
 };
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Principal, PrincipalKind, Status};
+use crate::domain::registry::{PrincipalKind, Status};
 use crate::protocol::claims::AccessTokenClaims;
-use crate::protocol::error_code::ErrorCode;
 use crate::protocol::resource::ResourceUri;
 use crate::storage::journal::{Entry, Outcome};
+use crate::storage::marks::Mark;
 use crate::time::Timestamp;
 
 /// How the caller of an introspection proves who it is.
@@ -91,20 +92,24 @@ async fn authenticate_caller(
     caller: &Caller<'_>,
     now: Timestamp,
 ) -> Result<Enforcer, FlowError> {
-    let id = match caller {
+    let recorder = Recorder::new(server, tenant, EventKind::Introspection);
+    let enforcer = match caller {
         Caller::Bearer(token) => {
-            let proved = bearer(server, tenant, state, token, now).await;
-            recorded(server, tenant, state, EventKind::Introspection, proved).await?
+            let id = recorder.stranger(None, bearer(server, tenant, state, token, now).await).await?;
+            recorder.client(&id, enforcer(state, &id)).await?
         }
         Caller::Client(credentials) => {
             let client = authenticate(server, tenant, state, *credentials, now).await;
-            let client = recorded(server, tenant, state, EventKind::Introspection, client).await?;
-            spend(server, tenant, state, client).await?
+            let client = recorder.stranger(claimed(state, credentials.assertion), client).await?;
+            let decided = enforcer(state, &client.id);
+            match client.mark {
+                Some(mark) => spend(server, tenant, state, (&client.id, mark), decided).await?,
+                None => recorder.client(&client.id, decided).await?,
+            }
         }
     };
-    server.limits.introspection.take(&tenant.name, &id)?;
-    let principal = state.registry.principal(&id).ok_or(Refusal::ClientUnknown)?;
-    recorded(server, tenant, state, EventKind::Introspection, enforcer(principal)).await
+    server.limits.introspection.take(&tenant.name, &enforcer.id)?;
+    Ok(enforcer)
 }
 
 async fn bearer(
@@ -126,50 +131,34 @@ async fn bearer(
     Ok(verified.claims.client_id.clone())
 }
 
-/// Writes down a refusal that leaves no other row. Strangers' are limited, since each costs a row; what is only
-/// temporary is no decision.
-pub(super) async fn recorded<T>(
-    server: &Server,
-    tenant: &Tenant,
-    state: &TenantState,
-    kind: EventKind,
-    decided: Result<T, FlowError>,
-) -> Result<T, FlowError> {
-    let Err(FlowError::Refused(refusal)) = decided else { return decided };
-    let passing = matches!(refusal.wire().code, ErrorCode::TemporarilyUnavailable | ErrorCode::SlowDown);
-    if !passing {
-        server.limits.strangers.take(&tenant.name, "strangers")?;
-        write(server, tenant, state, None, Event::new(kind, false).refused(refusal.rule())).await?;
-    }
-    Err(refusal.into())
-}
-
-fn enforcer(principal: &Principal) -> Result<Enforcer, FlowError> {
+fn enforcer(state: &TenantState, id: &str) -> Result<Enforcer, Refusal> {
+    let principal = state.registry.principal(id).ok_or(Refusal::ClientUnknown)?;
     if principal.kind != PrincipalKind::Enforcer {
-        return Err(Refusal::CallerNotEnforcer.into());
+        return Err(Refusal::CallerNotEnforcer);
     }
     if principal.status != Status::Active {
-        return Err(Refusal::ClientSuspended.into());
+        return Err(Refusal::ClientSuspended);
     }
     Ok(Enforcer { id: principal.id.clone(), resources: principal.resources.clone() })
 }
 
-/// An assertion that authenticates any request is spent with it.
-pub(super) async fn spend(
+/// An assertion that authenticates a request is spent with it, whatever else is decided, in the row that says so.
+async fn spend<T>(
     server: &Server,
     tenant: &Tenant,
     state: &TenantState,
-    client: Authenticated,
-) -> Result<String, FlowError> {
-    let Some(mark) = client.mark else {
-        return Ok(client.id);
-    };
+    (client, mark): (&str, Mark),
+    decided: Result<T, Refusal>,
+) -> Result<T, FlowError> {
     let mut event = Event::new(EventKind::Introspection, true);
-    event.client_id = Some(client.id.clone());
+    event.client_id = Some(client.to_owned());
     event.detail = Some(serde_json::json!({ "authenticated": true }));
+    if let Err(refusal) = &decided {
+        event = event.refused(refusal.rule());
+    }
     match write(server, tenant, state, Some(mark), event).await? {
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Committed => Ok(client.id),
+        Outcome::Committed => Ok(decided?),
         Outcome::Moved => Err(Refusal::Overloaded.into()),
     }
 }
@@ -195,7 +184,7 @@ async fn write(
     server: &Server,
     tenant: &Tenant,
     state: &TenantState,
-    mark: Option<crate::storage::journal::Mark>,
+    mark: Option<Mark>,
     mut event: Event,
 ) -> Result<Outcome, FlowError> {
     let rev = tenant.view.rev();

@@ -6,6 +6,7 @@ mod client_authentication;
 pub mod introspection;
 mod limits;
 mod own_token;
+mod refusals;
 pub mod revocation;
 mod server;
 pub mod signing_keys;
@@ -17,6 +18,7 @@ pub mod token;
 pub use client_authentication::{Authenticated, Credentials, authenticate};
 pub use limits::{Limiter, Limits};
 pub use own_token::{Verified, verify as verify_own_token};
+pub use refusals::Recorder;
 pub use server::{Server, Settings};
 pub use tenant::{Tenant, TenantState};
 

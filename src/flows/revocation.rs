@@ -4,13 +4,17 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Credentials, FlowError, Server, Tenant, authenticate, introspection, own_token, signing_keys};
+use super::client_authentication::claimed;
+use super::{
+    Authenticated, Credentials, FlowError, Recorder, Server, Tenant, Verified, authenticate, own_token,
+    signing_keys,
+};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
 use crate::domain::refusal::Refusal;
 use crate::protocol::claims::AccessTokenClaims;
 use crate::storage::tenants::Head;
-use crate::storage::{Tx, audit, cutoffs, registry, tasks, tenants, tokens};
+use crate::storage::{Tx, audit, cutoffs, marks, registry, tasks, tenants, tokens};
 use crate::time::Timestamp;
 
 /// What was cut.
@@ -151,12 +155,9 @@ async fn cut(
         entries.push(cutoff);
     }
     let mut event = Event::new(EventKind::Revocation, true);
-    event.client_id = Some(actor.to_owned());
-    event.rev = Some(head.rev.clone());
     let cut: Vec<_> = entries.iter().map(|cutoff| json!({ "seq": cutoff.seq, "scope_kind": cutoff.scope_kind, "scope_id": cutoff.scope_id })).collect();
     event.detail = Some(json!({ "reason": reason, "cutoffs": cut }));
-    audit::append(tx, head, &[&event], now).await?;
-    tenants::save(tx, head).await?;
+    write(tx, head, (actor, event), now).await?;
     Ok(Revoked { generation: head.rev.generation.clone(), seq: head.rev.seq, at: now, cutoffs: entries })
 }
 
@@ -201,30 +202,68 @@ pub async fn hand_back(
     let now = server.clock.now();
     let state = tenant.state();
     let client = authenticate(server, tenant, &state, credentials, now).await;
-    let client = introspection::recorded(server, tenant, &state, EventKind::Revocation, client).await?;
-    let client = introspection::spend(server, tenant, &state, client).await?;
+    let recorder = Recorder::new(server, tenant, EventKind::Revocation);
+    let client = recorder.stranger(claimed(&state, credentials.assertion), client).await?;
     let mut verified = own_token::verify(server, tenant, &state, token, now).await?;
     if verified.is_none() {
         // Another node may have signed it with a key that this one hasn't read yet.
         server.refresh().await?;
         verified = own_token::verify(server, tenant, &tenant.state(), token, now).await?;
     }
-    let Some(verified) = verified else {
-        // Dead already, or not ours: nothing to do, and nothing to tell.
+    if verified.is_none() && client.mark.is_none() {
         return Ok(());
-    };
-    // RFC 7009 §2.1: the server "verifies whether the token was issued to the client making the revocation request. If
-    // this validation fails, the request is refused".
-    if verified.claims.client_id != client {
-        let refused = Err(Refusal::TokenNotOfClient.into());
-        return introspection::recorded(server, tenant, &state, EventKind::Revocation, refused).await;
     }
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    if let Some(refusal) = unfit(&mut tx, tenant, &client, verified.as_deref()).await? {
+        // What was spent stays spent: the row and the mark are kept, then the request is refused.
+        let event = Event::new(EventKind::Revocation, false).refused(refusal.rule());
+        write(&mut tx, &mut head, (&client.id, event), now).await?;
+        tx.commit().await?;
+        return Err(refusal.into());
+    }
+    let Some(verified) = verified else {
+        // Dead already, or not ours: nothing to do, and nothing to tell.
+        let mut event = Event::new(EventKind::Revocation, true);
+        event.detail = Some(json!({ "reason": "handed back", "cutoffs": [] }));
+        write(&mut tx, &mut head, (&client.id, event), now).await?;
+        return Ok(tx.commit().await?);
+    };
     let scopes = own_scopes(&mut tx, tenant, &verified.claims, now).await?;
-    cut(&mut tx, &mut head, &scopes, ("handed back", &client), now).await?;
+    cut(&mut tx, &mut head, &scopes, ("handed back", &client.id), now).await?;
     tx.commit().await?;
     server.refresh().await
+}
+
+/// Spends the client's proof, here and not in the journal, whose queue minting may have filled; and says which rule
+/// forbids the client to hand the token back.
+async fn unfit(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    client: &Authenticated,
+    token: Option<&Verified>,
+) -> Result<Option<Refusal>, FlowError> {
+    if let Some(mark) = &client.mark
+        && marks::spend(tx, &tenant.name, &[mark]).await?.is_empty()
+    {
+        return Ok(Some(mark.refusal));
+    }
+    // RFC 7009 §2.1: the server "verifies whether the token was issued to the client making the revocation request. If
+    // this validation fails, the request is refused".
+    let foreign = token.is_some_and(|token| token.claims.client_id != client.id);
+    Ok(foreign.then_some(Refusal::TokenNotOfClient))
+}
+
+async fn write(
+    tx: &mut Tx,
+    head: &mut Head,
+    (client, mut event): (&str, Event),
+    now: Timestamp,
+) -> Result<(), FlowError> {
+    event.client_id = Some(client.to_owned());
+    event.rev = Some(head.rev.clone());
+    audit::append(tx, head, &[&event], now).await?;
+    Ok(tenants::save(tx, head).await?)
 }
 
 /// When the holder gives back its own task token the task is over, and with it everything below it.

@@ -159,7 +159,7 @@ impl Server {
         const DAY: i64 = 86_400;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
-        crate::storage::tokens::prune_marks(&mut tx, now.plus(-DAY)).await?;
+        crate::storage::marks::prune(&mut tx, now.plus(-DAY)).await?;
         for tenant in self.tenants() {
             let before = self.entropy.ordered_id("tok", now.plus(-DAY));
             crate::storage::tokens::prune(&mut tx, &tenant.name, &before).await?;

@@ -10,9 +10,12 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::Failure;
 use super::node::Node;
+use crate::domain::audit::EventKind;
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Administrator, PrincipalKind, Status};
-use crate::flows::{Tenant, verify_own_token};
+use crate::domain::registry::{Administrator, Principal, PrincipalKind, Status};
+use crate::flows::{FlowError, Recorder, Tenant, verify_own_token};
+use crate::protocol::params::Params;
+use crate::protocol::scope::Scope;
 
 /// The tenant that the path names; `main` where it names none.
 pub(super) struct InTenant(pub(super) Arc<Tenant>);
@@ -54,6 +57,18 @@ impl FromRequest<Node> for FormBody {
         let body = Bytes::from_request(request, node).await.map_err(|error| body_failure(error.status()))?;
         Ok(Self { body, bearer, has_authorization })
     }
+}
+
+impl FormBody {
+    /// The parameters.
+    pub(super) fn params(&self) -> Result<Params<'_>, Refusal> {
+        Ok(Params::parse(&self.body)?)
+    }
+}
+
+/// A parameter without which the endpoint has nothing to do.
+pub(super) fn required<'a>(params: &'a Params<'_>, name: &'static str) -> Result<&'a str, Refusal> {
+    params.one(name)?.ok_or(Refusal::ParameterMissing)
 }
 
 /// A JSON body of an administrator's request, parsed strictly: no member twice, bounded depth.
@@ -100,20 +115,24 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
 
 /// An administrator's client that has proved who it is and what it may do.
 pub(super) struct AdministratorOf {
+    node: Node,
     pub(super) tenant: Arc<Tenant>,
     pub(super) client_id: String,
-    scopes: crate::protocol::scope::Scope,
+    scopes: Scope,
     rights: Vec<Administrator>,
 }
 
 impl AdministratorOf {
     /// Refuses what the token doesn't open.
-    pub(super) fn may(&self, right: Administrator) -> Result<&Self, Failure> {
-        if self.scopes.contains(right.as_str()) && self.rights.contains(&right) {
-            Ok(self)
-        } else {
-            Err(Refusal::AccessTokenLacksScope.into())
-        }
+    pub(super) async fn may(&self, right: Administrator) -> Result<&Self, Failure> {
+        let opens = self.scopes.contains(right.as_str()) && self.rights.contains(&right);
+        self.recorded(if opens { Ok(self) } else { Err(Refusal::AccessTokenLacksScope) }).await
+    }
+
+    /// What a flow decided about this administrator's order; a refusal is written down.
+    pub(super) async fn recorded<T, E: Into<FlowError>>(&self, decided: Result<T, E>) -> Result<T, Failure> {
+        let recorder = Recorder::new(&self.node.server, &self.tenant, EventKind::Administration);
+        Ok(recorder.client(&self.client_id, decided).await?)
     }
 }
 
@@ -122,24 +141,34 @@ impl FromRequestParts<Node> for AdministratorOf {
 
     async fn from_request_parts(parts: &mut Parts, node: &Node) -> Result<Self, Failure> {
         let InTenant(tenant) = InTenant::from_request_parts(parts, node).await?;
-        let token = bearer(&parts.headers).ok_or(Refusal::AccessTokenMissing)?;
-        let state = tenant.state();
-        let verified =
-            verify_own_token(&node.server, &tenant, &state, &token, node.server.clock.now()).await?;
-        let verified = verified.ok_or(Refusal::AccessTokenNotAccepted)?;
-        // Only a token that was minted for this very API, whatever else its bearer may do.
-        if verified.claims.aud.as_str().strip_prefix(tenant.issuer.as_str()) != Some("/admin/v1") {
-            return Err(Refusal::AccessTokenNotAccepted.into());
-        }
-        // What the registry says now counts, not what it said when the token was minted.
-        let principal = state.registry.principal(&verified.claims.client_id);
-        let rights = principal.filter(|principal| {
-            principal.kind == PrincipalKind::Client && principal.status == Status::Active
-        });
-        let rights = rights.ok_or(Refusal::AccessTokenNotAccepted)?.administrator.clone();
-        let client_id = verified.claims.client_id.clone();
-        Ok(Self { tenant, client_id, scopes: verified.claims.scope.clone(), rights })
+        let proved = administrator(node, &tenant, bearer(&parts.headers)).await;
+        let recorder = Recorder::new(&node.server, &tenant, EventKind::Administration);
+        let (client_id, scopes, rights) = recorder.stranger(None, proved).await?;
+        Ok(Self { node: node.clone(), tenant, client_id, scopes, rights })
     }
+}
+
+/// The client that the token proves, what the token opens, and what the registry lets the client do.
+async fn administrator(
+    node: &Node,
+    tenant: &Tenant,
+    token: Option<String>,
+) -> Result<(String, Scope, Vec<Administrator>), FlowError> {
+    let token = token.ok_or(Refusal::AccessTokenMissing)?;
+    let state = tenant.state();
+    let verified = verify_own_token(&node.server, tenant, &state, &token, node.server.clock.now()).await?;
+    let verified = verified.ok_or(Refusal::AccessTokenNotAccepted)?;
+    // Only a token that was minted for this very API, whatever else its bearer may do.
+    if verified.claims.aud.as_str().strip_prefix(tenant.issuer.as_str()) != Some("/admin/v1") {
+        return Err(Refusal::AccessTokenNotAccepted.into());
+    }
+    // What the registry says now counts, not what it said when the token was minted.
+    let principal = state.registry.principal(&verified.claims.client_id);
+    let is_active_client = |principal: &&Principal| {
+        principal.kind == PrincipalKind::Client && principal.status == Status::Active
+    };
+    let principal = principal.filter(is_active_client).ok_or(Refusal::AccessTokenNotAccepted)?;
+    Ok((verified.claims.client_id.clone(), verified.claims.scope.clone(), principal.administrator.clone()))
 }
 
 /// A path's last segment.

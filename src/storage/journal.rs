@@ -4,12 +4,13 @@
 //! under it the log, the registry and the marks stand still: a registry that has moved sends the request back to be
 //! decided again, a new cutoff that hits the token refuses it, and a mark that is already there refuses it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::macros::{execute, fetch};
+use super::macros::execute;
+use super::marks::{self, Mark};
 use super::tasks::NewTask;
 use super::tenants::{self, Head};
 use super::tokens::NewToken;
@@ -18,21 +19,7 @@ use crate::domain::audit::Event;
 use crate::domain::cutoff::{Cutoff, ScopeKind, scopes};
 use crate::domain::refusal::Refusal;
 use crate::protocol::claims::{AccessTokenClaims, Rev};
-use crate::secret::Digest;
 use crate::time::{Clock, Timestamp};
-
-/// Something that may be used once.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    /// What kind of thing, so that no kind can be spent as another.
-    pub kind: &'static str,
-    /// Its digest.
-    pub digest: Digest,
-    /// When nothing valid can carry it any more.
-    pub expires_at: Timestamp,
-    /// The rule that a second use breaks.
-    pub refusal: Refusal,
-}
 
 /// What a mint writes beside its audit row.
 #[derive(Clone, Debug)]
@@ -198,9 +185,7 @@ async fn spend(
     if marks.is_empty() {
         return Ok(vec![None; indices.len()]);
     }
-    let rows: Vec<_> = marks.iter().map(|mark| (mark.kind, mark.digest.hex(), mark.expires_at)).collect();
-    let fresh = fetch!(fetch_all, tx, (String,), sql::MARKS_INSERT, tenant, json(&rows)?)?;
-    let mut fresh: HashSet<_> = fresh.into_iter().map(|(mark,)| mark).collect();
+    let mut fresh = marks::spend(tx, tenant, &marks).await?;
     let refusal = |index: &usize| {
         let mark = entries[*index].mark.as_ref()?;
         // Taken out when found: the first entry with a mark has it, the next one doesn't.

@@ -10,6 +10,7 @@ pub mod bootstrap;
 pub mod cutoffs;
 pub mod journal;
 pub mod keys;
+pub mod marks;
 pub mod registry;
 pub mod tasks;
 pub mod tenants;

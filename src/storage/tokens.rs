@@ -69,8 +69,3 @@ pub async fn of_client(
 pub async fn prune(tx: &mut Tx, tenant: &str, before: &str) -> Result<u64, StorageError> {
     Ok(execute!(tx, sql::TOKENS_PRUNE, tenant, before)?)
 }
-
-/// Forgets single-use marks that nothing valid can carry any more.
-pub async fn prune_marks(tx: &mut Tx, before: Timestamp) -> Result<u64, StorageError> {
-    Ok(execute!(tx, sql::MARKS_PRUNE, before.0)?)
-}

@@ -5,9 +5,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{Key, Reply, TICKETS, World, assert_refused, claims, on_both_engines};
 
+const NOT_ACCEPTED: (u16, &str, &str) = (401, "invalid_token", "access_token_not_accepted");
+const LACKS_SCOPE: (u16, &str, &str) = (403, "insufficient_scope", "access_token_lacks_scope");
+const WRONG_TOKEN: (u16, &str, &str) = (401, "invalid_token", "bootstrap_token_wrong");
+
 on_both_engines!(
     refuses_whoever_is_no_administrator,
     refuses_rights_that_were_not_given,
+    refuses_entries_that_are_not_there,
+    strangers_cannot_fill_the_audit_trail,
     the_bootstrap_token_opens_once,
     applies_all_or_nothing_and_says_what_changed,
     explains_without_minting_or_spending,
@@ -37,12 +43,12 @@ async fn refuses_whoever_is_no_administrator(world: &mut World) {
         for token in
             [&agent, &guard, &forged, "junk", &world.assertion("admin"), &world.id_token("alice", "admin")]
         {
-            let reply = world.call(token, method.clone(), path, None).await;
-            assert_refused(&reply, 401, "invalid_token", "access_token_not_accepted");
+            let asked = world.call(token, method.clone(), path, None);
+            let reply = world.refuses_to("main", asked, NOT_ACCEPTED).await;
             assert!(reply.header("www-authenticate").starts_with("Bearer"));
         }
-        let reply = world.get(&format!("/admin/v1{path}")).await;
-        assert_refused(&reply, 401, "invalid_token", "access_token_missing");
+        let refusal = (401, "invalid_token", "access_token_missing");
+        world.refuses_to("main", world.get(&format!("/admin/v1{path}")), refusal).await;
     }
     // An agent or enforcer doesn't become one by asking.
     let target = format!("{}/admin/v1", world.issuer);
@@ -58,8 +64,7 @@ async fn refuses_whoever_is_no_administrator(world: &mut World) {
         .await;
     // A suspended administrator's token is dead, and no new one comes.
     world.cut("client", "admin").await.ok();
-    let reply = world.call(&admin, Method::GET, "/keys", None).await;
-    assert_refused(&reply, 401, "invalid_token", "access_token_not_accepted");
+    world.refuses_to("main", world.call(&admin, Method::GET, "/keys", None), NOT_ACCEPTED).await;
     world.refuses(&world.for_itself("admin", &target), 401, "invalid_client", "client_suspended").await;
 }
 
@@ -77,8 +82,10 @@ async fn refuses_rights_that_were_not_given(world: &mut World) {
         (Method::POST, "/reinstatements", Some(cut)),
         (Method::POST, "/explain", Some(json!({ "client_id": "triage", "resource": TICKETS }))),
     ] {
-        let reply = world.call(&auditor, method, path, body.as_ref()).await;
-        assert_refused(&reply, 403, "insufficient_scope", "access_token_lacks_scope");
+        let asked = world.call(&auditor, method, path, body.as_ref());
+        world.refuses_to("main", asked, LACKS_SCOPE).await;
+        let row = world.audit("main").await.pop().unwrap().event;
+        assert_eq!((&row["event"], &row["client_id"]), (&json!("administration"), &json!("auditor")));
     }
     let target = format!("{}/admin/v1", world.issuer);
     let wider = world.for_itself("auditor", &target).add("scope", "audit:read revoke");
@@ -86,8 +93,39 @@ async fn refuses_rights_that_were_not_given(world: &mut World) {
     // A narrower token has less than its client.
     let narrow = world.for_itself("admin", &target).add("scope", "audit:read");
     let narrow = world.post(&narrow).await.ok().token();
-    let reply = world.call(&narrow, Method::GET, "/keys", None).await;
-    assert_refused(&reply, 403, "insufficient_scope", "access_token_lacks_scope");
+    world.refuses_to("main", world.call(&narrow, Method::GET, "/keys", None), LACKS_SCOPE).await;
+}
+
+async fn refuses_entries_that_are_not_there(world: &mut World) {
+    let admin = world.admin_token("admin").await;
+    let scope = |kind: &str, id: &str| json!({ "scope_kind": kind, "scope_id": id });
+    for (method, path, body) in [
+        (Method::POST, "/revocations", Some(scope("agent", "nobody"))),
+        (Method::POST, "/revocations", Some(scope("token", "tok_nothing"))),
+        (Method::POST, "/revocations", Some(scope("key", "nothing"))),
+        (Method::POST, "/reinstatements", Some(scope("agent", "triage"))),
+        (Method::GET, "/tasks/tsk_nothing", None),
+    ] {
+        let asked = world.call(&admin, method, path, body.as_ref());
+        world.refuses_to("main", asked, (404, "not_found", "entry_unknown")).await;
+        let row = world.audit("main").await.pop().unwrap().event;
+        assert_eq!((&row["event"], &row["client_id"]), (&json!("administration"), &json!("admin")));
+    }
+}
+
+async fn strangers_cannot_fill_the_audit_trail(world: &mut World) {
+    world.config.token_limit_per_second = 1;
+    world.restart().await;
+    let admin = world.admin_token("admin").await;
+    let rows = world.audit("main").await.len();
+    let mut statuses = Vec::new();
+    while statuses.len() < 5000 && !statuses.contains(&429) {
+        statuses.push(world.call("junk", Method::GET, "/keys", None).await.status);
+    }
+    assert!(statuses.contains(&429), "{}", statuses.len());
+    // What is turned away by the limit leaves no row; and whoever has proved who it is isn't held up by it.
+    assert_eq!(world.audit("main").await.len(), rows + statuses.len() - 1);
+    world.call(&admin, Method::GET, "/keys", None).await.ok();
 }
 
 async fn the_bootstrap_token_opens_once(world: &mut World) {
@@ -101,20 +139,14 @@ async fn the_bootstrap_token_opens_once(world: &mut World) {
     };
     let keys = bare.key("admin").set();
     for wrong in ["", "junk", &token[1..], &format!("{token}x"), &token.to_ascii_uppercase()] {
-        assert_refused(
-            &enroll(wrong, "admin", keys.clone()).await,
-            401,
-            "invalid_token",
-            "bootstrap_token_wrong",
-        );
+        bare.refuses_to("main", enroll(wrong, "admin", keys.clone()), WRONG_TOKEN).await;
     }
     // A request that fails for another reason spends nothing.
     assert_eq!(enroll(&token, "usr_admin", keys.clone()).await.status, 400);
     assert_eq!(enroll(&token, "admin", json!({ "keys": [] })).await.status, 400);
     let created = enroll(&token, "admin", keys).await;
     assert_eq!((created.status, &created.json["client"]), (201, &json!("admin")));
-    let second = enroll(&token, "mallory", Key::generate().set()).await;
-    assert_refused(&second, 401, "invalid_token", "bootstrap_token_wrong");
+    bare.refuses_to("main", enroll(&token, "mallory", Key::generate().set()), WRONG_TOKEN).await;
     bare.admin(Method::GET, "/registry", None).await.ok();
     let rows: Vec<_> = bare.audit("main").await.iter().map(|row| row.event.to_string()).collect();
     assert!(!rows.iter().any(|row| row.contains(&token)));

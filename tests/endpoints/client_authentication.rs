@@ -252,7 +252,7 @@ async fn refuses_two_ways_to_authenticate(world: &mut World) {
     let bearer = world.post(&world.for_itself("tickets-guard", &resource)).await.ok().token();
     let both = world.bare("/oauth/introspect").add("token", &token).add("client_assertion", "junk");
     let both = both.header("authorization", format!("Bearer {bearer}"));
-    world.turns_away(&both, 401, "invalid_client", "client_authentication_ambiguous").await;
+    world.refuses(&both, 401, "invalid_client", "client_authentication_ambiguous").await;
 }
 
 async fn refuses_wrong_svids(world: &mut World) {
@@ -315,6 +315,12 @@ async fn refuses_wrong_svids(world: &mut World) {
     world.refuses(&confused, 401, "invalid_client", "client_assertion_malformed").await;
     let dormant = world.by_svid(&world.for_itself("dormant", TICKETS), &world.svid("dormant"));
     world.refuses(&dormant, 401, "invalid_client", "client_suspended").await;
+    // The row names the agent by its id, however it proved who it is and wherever it asks.
+    for path in ["/oauth/token", "/oauth/introspect", "/oauth/revoke"] {
+        let form = world.by_svid(&world.bare(path).add("token", "x"), &world.svid("dormant"));
+        world.refuses(&form, 401, "invalid_client", "client_suspended").await;
+        assert_eq!(world.audit("main").await.pop().unwrap().event["client_id"], "dormant");
+    }
     let mismatch =
         confused.set("client_assertion", world.svid("summarizer")).set("client_assertion_type", JWT_SPIFFE);
     let mismatch = mismatch.add("client_id", "triage");

@@ -108,20 +108,18 @@ async fn refuses_repeated_parameters(world: &mut World) {
     for name in names {
         let value = form.get(&name).to_owned();
         for twin in [value.as_str(), ""] {
-            world
-                .turns_away(&form.clone().add(&name, twin), 400, "invalid_request", "parameter_repeated")
-                .await;
+            world.refuses(&form.clone().add(&name, twin), 400, "invalid_request", "parameter_repeated").await;
         }
     }
     for name in ["client_id", "actor_token", "requested_token_type", "task_purpose", "authorization_details"]
     {
         let form = form.clone().add(name, "").add(name, "");
-        world.turns_away(&form, 400, "invalid_request", "parameter_repeated").await;
+        world.refuses(&form, 400, "invalid_request", "parameter_repeated").await;
     }
     let token = world.alices().await;
     for path in ["/oauth/introspect", "/oauth/revoke"] {
         let form = world.form(path, "tickets-guard").add("token", &token).add("token", &token);
-        world.turns_away(&form, 400, "invalid_request", "parameter_repeated").await;
+        world.refuses(&form, 400, "invalid_request", "parameter_repeated").await;
     }
     // Not UTF-8, and more than anybody needs.
     for body in ["scope=%ff".to_owned(), (0..65).map(|n| format!("p{n}=x&")).collect()] {
@@ -159,7 +157,7 @@ async fn secrets_in_the_query_string_are_not_read(world: &mut World) {
     let token = world.alices().await;
     let form = world.form("/oauth/introspect", "tickets-guard");
     let in_query = crate::harness::Form { url: format!("{}?token={token}", form.url), ..form };
-    world.turns_away(&in_query, 400, "invalid_request", "parameter_missing").await;
+    world.refuses(&in_query, 400, "invalid_request", "parameter_missing").await;
 }
 
 async fn too_many_requests_are_told_when_to_come_back(world: &mut World) {

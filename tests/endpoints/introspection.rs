@@ -37,12 +37,12 @@ async fn refuses_callers_that_are_no_enforcers(world: &mut World) {
     let token = world.alices().await;
     for client in ["triage", "admin", "editor"] {
         let form = world.form("/oauth/introspect", client).add("token", &token);
-        world.turns_away(&form, 400, "unauthorized_client", "caller_not_enforcer").await;
+        world.refuses(&form, 400, "unauthorized_client", "caller_not_enforcer").await;
     }
     let bare = world.bare("/oauth/introspect").add("token", &token);
-    world.turns_away(&bare, 401, "invalid_client", "client_authentication_missing").await;
+    world.refuses(&bare, 401, "invalid_client", "client_authentication_missing").await;
     let missing = world.form("/oauth/introspect", "tickets-guard");
-    world.turns_away(&missing, 400, "invalid_request", "parameter_missing").await;
+    world.refuses(&missing, 400, "invalid_request", "parameter_missing").await;
     // Tokens for elsewhere, and the token itself, open nothing here.
     let admin = world.admin_token("admin").await;
     for bearer in [&token, &admin, "junk", ""] {
@@ -52,15 +52,15 @@ async fn refuses_callers_that_are_no_enforcers(world: &mut World) {
     }
     let basic = world.form("/oauth/introspect", "tickets-guard").add("token", &token);
     let basic = basic.header("authorization", "Basic eDp5");
-    world.turns_away(&basic, 401, "invalid_client", "client_authentication_ambiguous").await;
+    world.refuses(&basic, 401, "invalid_client", "client_authentication_ambiguous").await;
     // A suspended enforcer learns nothing more, by its bearer token neither.
     let resource = format!("{}/oauth/introspect", world.issuer);
     let bearer = world.post(&world.for_itself("tickets-guard", &resource)).await.ok().token();
     world.cut("client", "tickets-guard").await.ok();
     let form = world.form("/oauth/introspect", "tickets-guard").add("token", &token);
-    world.turns_away(&form, 401, "invalid_client", "client_suspended").await;
+    world.refuses(&form, 401, "invalid_client", "client_suspended").await;
     let form = bare.header("authorization", format!("Bearer {bearer}"));
-    world.turns_away(&form, 401, "invalid_token", "access_token_not_accepted").await;
+    world.refuses(&form, 401, "invalid_token", "access_token_not_accepted").await;
 }
 
 async fn a_bearer_token_of_the_endpoint_serves_as_well(world: &mut World) {

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ARCHIVE, TICKETS, World, assert_refused, claims, on_both_engines};
+use taskpass::domain::audit::{Event, EventKind};
+use taskpass::storage::journal::{Entry, JournalError};
+use taskpass::storage::tenants;
+
+use crate::harness::{ARCHIVE, Engine, TICKETS, World, assert_refused, claims, on_both_engines};
 
 on_both_engines!(
     every_kind_of_cutoff_kills_what_it_names,
@@ -12,6 +16,8 @@ on_both_engines!(
     an_inner_actor_that_is_cut_kills_the_chain,
     a_cut_token_ends_the_tasks_it_opened,
     refuses_to_hand_back_what_is_not_ones_own,
+    a_proof_hands_back_once,
+    handing_back_works_while_the_journal_is_full,
     handing_back_nonsense_tells_nothing,
     refuses_to_cut_what_does_not_exist,
     the_log_has_no_gaps,
@@ -159,7 +165,7 @@ async fn refuses_to_hand_back_what_is_not_ones_own(world: &mut World) {
     for token in [&token, &opaque] {
         for client in ["summarizer", "stranger", "admin", "tickets-guard"] {
             let form = world.form("/oauth/revoke", client).add("token", token);
-            world.turns_away(&form, 400, "invalid_request", "token_not_of_client").await;
+            world.refuses(&form, 400, "invalid_request", "token_not_of_client").await;
         }
     }
     assert!(world.is_active(&token).await);
@@ -172,6 +178,58 @@ async fn refuses_to_hand_back_what_is_not_ones_own(world: &mut World) {
     assert_refused(&reply, 401, "invalid_token", "access_token_not_accepted");
 }
 
+async fn a_proof_hands_back_once(world: &mut World) {
+    let (first, second) = (world.alices().await, world.alices().await);
+    let form = world.form("/oauth/revoke", "triage").add("token", &first);
+    let rows = world.audit("main").await.len();
+    world.post(&form).await.ok();
+    assert_eq!(world.audit("main").await.len(), rows + 1, "the proof is spent in the row of what it did");
+    let again = form.set("token", &second);
+    world.refuses(&again, 401, "invalid_client", "client_assertion_replayed").await;
+    assert!(world.is_active(&second).await);
+    // A refused one is spent as well.
+    let foreign = world.form("/oauth/revoke", "summarizer").add("token", &second);
+    world.refuses(&foreign, 400, "invalid_request", "token_not_of_client").await;
+    world.refuses(&foreign, 401, "invalid_client", "client_assertion_replayed").await;
+    // Of many at once, on two nodes, one wins.
+    let (other, node) = world.second_node().await;
+    let form = world.form("/oauth/revoke", "triage").add("token", &second);
+    let there = crate::harness::Form { url: form.url.replace(&world.issuer, &node), ..form.clone() };
+    let forms = (0..16).map(|number| if number % 2 == 0 { form.clone() } else { there.clone() }).collect();
+    let replies = world.post_all(forms).await;
+    let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!(won.len(), 1, "{replies:?}");
+    lost.iter().for_each(|reply| assert_refused(reply, 401, "invalid_client", "client_assertion_replayed"));
+    other.stop().await;
+}
+
+async fn handing_back_works_while_the_journal_is_full(world: &mut World) {
+    // SQLite has one writer, whom holding up would hold up everybody.
+    if world.engine == Engine::Sqlite {
+        return;
+    }
+    let token = world.alices().await;
+    let server = world.app().server.clone();
+    let acme = server.tenant("acme").unwrap();
+    let mut held = server.db.write().await.unwrap();
+    tenants::lock(&mut held, "acme").await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..6000 {
+        let (journal, event) = (server.journal.clone(), Event::new(EventKind::Token, true));
+        let (tenant, rev) = (acme.name.clone(), acme.view.rev());
+        // Of a registry that never was, so that nothing of it is ever written.
+        let entry = Entry { tenant, rev, registry_version: -1, mark: None, mint: None, event };
+        waiting.spawn(async move { journal.record(entry).await });
+    }
+    assert!(matches!(waiting.join_next().await, Some(Ok(Err(JournalError::Full)))));
+    let minting = world.post(&world.for_itself("summarizer", TICKETS)).await;
+    assert_refused(&minting, 503, "temporarily_unavailable", "overloaded");
+    world.revoke("triage", &token).await.ok();
+    drop(held);
+    waiting.join_all().await;
+    assert!(!world.is_active(&token).await);
+}
+
 async fn handing_back_nonsense_tells_nothing(world: &mut World) {
     let token = world.alices().await;
     let foreign = world.acme.alices().await;
@@ -181,11 +239,9 @@ async fn handing_back_nonsense_tells_nothing(world: &mut World) {
     }
     assert!(world.acme.is_active(&foreign).await);
     assert!(world.is_active(&token).await);
-    world
-        .turns_away(&world.form("/oauth/revoke", "triage"), 400, "invalid_request", "parameter_missing")
-        .await;
+    world.refuses(&world.form("/oauth/revoke", "triage"), 400, "invalid_request", "parameter_missing").await;
     let bare = world.bare("/oauth/revoke").add("token", &token);
-    world.turns_away(&bare, 401, "invalid_client", "client_authentication_missing").await;
+    world.refuses(&bare, 401, "invalid_client", "client_authentication_missing").await;
     world.advance(240);
     world.revoke("triage", &token).await.ok();
 }

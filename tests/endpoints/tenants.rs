@@ -67,7 +67,7 @@ async fn refuses_the_other_tenants_tokens_everywhere(world: &mut World) {
         .bare("/oauth/introspect")
         .add("token", &token)
         .header("authorization", format!("Bearer {bearer}"));
-    world.turns_away(&form, 401, "invalid_token", "access_token_not_accepted").await;
+    world.refuses(&form, 401, "invalid_token", "access_token_not_accepted").await;
     // Nor does one tenant mint for the other's endpoints.
     let form = world.for_itself("admin", &format!("{}/admin/v1", acme.issuer));
     world.refuses(&form, 400, "invalid_target", "target_unknown").await;

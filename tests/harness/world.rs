@@ -154,11 +154,7 @@ impl World {
 
     /// Posts a form that must be refused so, by exactly one audit row that names the rule, and no token recorded.
     pub(crate) async fn refuses(&self, form: &Form, status: u16, error: &str, rule: &str) -> Reply {
-        let (rows, tokens) = (self.audit(&form.tenant).await.len(), self.token_records().await);
-        let reply = self.post(form).await;
-        assert_refused(&reply, status, error, rule);
-        self.assert_audited(&form.tenant, rows, tokens, rule).await;
-        reply
+        self.refuses_to(&form.tenant, self.post(form), (status, error, rule)).await
     }
 
     /// Exactly one row was added, it names the rule, and no token was recorded.
@@ -172,13 +168,17 @@ impl World {
         assert!(self.token_records().await <= tokens, "a refusal must issue nothing");
     }
 
-    /// Posts a form that must be refused so, where no row is promised.
-    pub(crate) async fn turns_away(&self, form: &Form, status: u16, error: &str, rule: &str) -> Reply {
-        let tokens = self.token_records().await;
-        let reply = self.post(form).await;
+    /// A request of any kind that must be refused so (status, error, rule), by exactly one audit row of the tenant.
+    pub(crate) async fn refuses_to(
+        &self,
+        tenant: &str,
+        asked: impl Future<Output = Reply>,
+        (status, error, rule): (u16, &str, &str),
+    ) -> Reply {
+        let (rows, tokens) = (self.audit(tenant).await.len(), self.token_records().await);
+        let reply = asked.await;
         assert_refused(&reply, status, error, rule);
-        // Fewer is fine: the server forgets records of days ago by its own schedule.
-        assert!(self.token_records().await <= tokens, "a refusal must issue nothing");
+        self.assert_audited(tenant, rows, tokens, rule).await;
         reply
     }
 

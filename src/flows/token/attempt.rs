@@ -11,12 +11,14 @@ use crate::domain::exchange::{self, Rule, Subject};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Impact, Principal, PrincipalKind, SenderConstraint};
 use crate::domain::task;
+use crate::flows::client_authentication::claimed;
 use crate::flows::{FlowError, Server, Tenant, TenantState, authenticate, own_token, subject_token, svid};
 use crate::jose::Unverified;
 use crate::policy::Verdict;
 use crate::protocol::claims::{AccessTokenClaims, Rev};
 use crate::protocol::token_type::TokenType;
-use crate::storage::journal::{Mark, Mint};
+use crate::storage::journal::Mint;
+use crate::storage::marks::Mark;
 use crate::time::Timestamp;
 
 /// A request on its way through the rules.
@@ -61,7 +63,7 @@ impl<'a> Attempt<'a> {
     pub(super) async fn decide(&mut self, form: &Form<'_>) -> Result<(Mint, TokenResponse), FlowError> {
         let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
         let client =
-            client.inspect_err(|_| self.event.client_id = claimed_client(form.credentials.assertion))?;
+            client.inspect_err(|_| self.event.client_id = claimed(self.state, form.credentials.assertion))?;
         self.mark = client.mark;
         self.server.limits.token.take(&self.tenant.name, &client.id)?;
         self.event.client_id = Some(client.id.clone());
@@ -207,12 +209,6 @@ impl<'a> Attempt<'a> {
             Subject::Nobody => self.event.sub = self.event.client_id.clone(),
         }
     }
-}
-
-/// Whom a refused assertion claims to be from: unproven, and written down as such beside the rule that refused it.
-fn claimed_client(assertion: Option<&str>) -> Option<String> {
-    let claims = Unverified::parse(assertion?).ok()?.peek()?;
-    claims.get("sub")?.as_str().filter(|sub| sub.len() <= 2048).map(str::to_owned)
 }
 
 /// A subject of one task and an actor of another, each genuine, must not be spliced into one token.

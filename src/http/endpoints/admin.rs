@@ -6,13 +6,14 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::domain::audit::EventKind;
 use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Administrator, TenantSection, json_schema};
 use crate::domain::user::user_id;
 use crate::flows::revocation::{self, Order};
 use crate::flows::token::{self, Form};
-use crate::flows::{admin, audit_trail, signing_keys};
+use crate::flows::{Recorder, admin, audit_trail, signing_keys};
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{AdministratorOf, Id, InTenant, JsonBody};
 use crate::http::node::Node;
@@ -40,7 +41,9 @@ pub(in crate::http) async fn bootstrap(
     JsonBody(body): JsonBody<Bootstrap>,
 ) -> Result<Response, Failure> {
     node.server.limits.strangers.take(&tenant.name, "bootstrap")?;
-    admin::redeem_bootstrap(&node.server, &tenant, (&body.bootstrap_token, &body.client, body.jwks)).await?;
+    let recorder = Recorder::new(&node.server, &tenant, EventKind::Administration);
+    let attempt = (body.bootstrap_token.as_str(), body.client.as_str(), body.jwks);
+    recorder.stranger(None, admin::redeem_bootstrap(&node.server, &tenant, attempt).await).await?;
     Ok(json_no_store(StatusCode::CREATED, &json!({ "client": body.client, "issuer": tenant.issuer })))
 }
 
@@ -65,7 +68,7 @@ pub(in crate::http) async fn apply(
     parameters: Queried<ApplyQuery>,
     JsonBody(section): JsonBody<TenantSection>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::RegistryWrite)?;
+    let caller = administrator.may(Administrator::RegistryWrite).await?;
     let dry_run = query(parameters)?.dry_run;
     let applied = admin::apply(&node.server, &caller.tenant, &section, (dry_run, &caller.client_id)).await?;
     Ok(json_no_store(StatusCode::OK, &applied))
@@ -76,7 +79,7 @@ pub(in crate::http) async fn registry(
     State(_): State<Node>,
     administrator: AdministratorOf,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::RegistryRead)?;
+    let caller = administrator.may(Administrator::RegistryRead).await?;
     Ok(json_no_store(StatusCode::OK, &caller.tenant.state().registry.section))
 }
 
@@ -126,10 +129,10 @@ pub(in crate::http) async fn revoke(
     administrator: AdministratorOf,
     JsonBody(scope): JsonBody<Scope>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::Revoke)?;
+    let caller = administrator.may(Administrator::Revoke).await?;
     let (kind, id) = scope.parse(&caller.tenant.name)?;
     let order = Order { kind, id: &id, reason: &scope.reason, actor: &caller.client_id };
-    let revoked = revocation::revoke(&node.server, &caller.tenant, &order).await?;
+    let revoked = caller.recorded(revocation::revoke(&node.server, &caller.tenant, &order).await).await?;
     metrics::counter!("taskpass_revocations_total", "scope_kind" => kind.as_str()).increment(1);
     let mut body = json!(revoked);
     if let (Some(body), Some(Value::Object(first))) =
@@ -160,7 +163,7 @@ pub(in crate::http) async fn revocations(
     administrator: AdministratorOf,
     page: Queried<Page>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::Revoke)?;
+    let caller = administrator.may(Administrator::Revoke).await?;
     let page = query(page)?;
     let (generation, mut cutoffs) = revocation::log(&node.server, &caller.tenant, page.after.into()).await?;
     cutoffs.truncate(page.limit.into());
@@ -173,10 +176,10 @@ pub(in crate::http) async fn reinstate(
     administrator: AdministratorOf,
     JsonBody(scope): JsonBody<Scope>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::Revoke)?;
+    let caller = administrator.may(Administrator::Revoke).await?;
     let (kind, id) = scope.parse(&caller.tenant.name)?;
     let order = Order { kind, id: &id, reason: &scope.reason, actor: &caller.client_id };
-    revocation::reinstate(&node.server, &caller.tenant, &order).await?;
+    caller.recorded(revocation::reinstate(&node.server, &caller.tenant, &order).await).await?;
     Ok(json_no_store(StatusCode::OK, &json!({ "scope_kind": kind, "scope_id": id })))
 }
 
@@ -203,7 +206,7 @@ pub(in crate::http) async fn explain(
     administrator: AdministratorOf,
     JsonBody(body): JsonBody<Explain>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::Explain)?;
+    let caller = administrator.may(Administrator::Explain).await?;
     let details = body.authorization_details.as_ref().map(Value::to_string);
     let lifetime = body.task_lifetime.map(|seconds| seconds.to_string());
     let implied = if body.subject_token.is_some() {
@@ -222,7 +225,8 @@ pub(in crate::http) async fn explain(
         task_lifetime: lifetime.as_deref(),
         ..Form::default()
     };
-    let explanation = token::explain(&node.server, &caller.tenant, &body.client_id, &form).await?;
+    let explanation = token::explain(&node.server, &caller.tenant, &body.client_id, &form).await;
+    let explanation = caller.recorded(explanation).await?;
     Ok(json_no_store(StatusCode::OK, &explanation))
 }
 
@@ -231,7 +235,7 @@ pub(in crate::http) async fn keys(
     State(_): State<Node>,
     administrator: AdministratorOf,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::RegistryRead)?;
+    let caller = administrator.may(Administrator::RegistryRead).await?;
     Ok(json_no_store(StatusCode::OK, &json!({ "keys": caller.tenant.state().keys.records })))
 }
 
@@ -249,7 +253,7 @@ pub(in crate::http) async fn rotate(
     administrator: AdministratorOf,
     JsonBody(body): JsonBody<Rotate>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::RegistryWrite)?;
+    let caller = administrator.may(Administrator::RegistryWrite).await?;
     let usable = |algorithm: &Algorithm| {
         matches!(algorithm, Algorithm::ES256 | Algorithm::EdDSA | Algorithm::RS256 | Algorithm::PS256)
     };
@@ -269,12 +273,13 @@ pub(in crate::http) async fn task(
     administrator: AdministratorOf,
     axum::extract::Path(parameters): Id,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::RegistryRead)?;
+    let caller = administrator.may(Administrator::RegistryRead).await?;
     let id = parameters.get("id").map(String::as_str).unwrap_or_default();
     let fault = |error| Failure::Fault(crate::flows::FlowError::from(error));
     let mut tx = node.server.db.read().await.map_err(fault)?;
     let task = tasks::find(&mut tx, &caller.tenant.name, id).await.map_err(fault)?;
-    Ok(json_no_store(StatusCode::OK, &task.ok_or(Refusal::EntryUnknown)?))
+    let task = caller.recorded(task.ok_or(Refusal::EntryUnknown)).await?;
+    Ok(json_no_store(StatusCode::OK, &task))
 }
 
 /// Whose tokens.
@@ -290,7 +295,7 @@ pub(in crate::http) async fn tokens(
     administrator: AdministratorOf,
     holder: Queried<Holder>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::RegistryRead)?;
+    let caller = administrator.may(Administrator::RegistryRead).await?;
     let holder = query(holder)?;
     let fault = |error| Failure::Fault(crate::flows::FlowError::from(error));
     let mut tx = node.server.db.read().await.map_err(fault)?;
@@ -307,7 +312,7 @@ pub(in crate::http) async fn audit(
     administrator: AdministratorOf,
     page: Queried<Page>,
 ) -> Result<Response, Failure> {
-    let caller = administrator.may(Administrator::AuditRead)?;
+    let caller = administrator.may(Administrator::AuditRead).await?;
     let page = query(page)?;
     let limit = page.limit.min(1000).into();
     let rows = audit_trail::read(&node.server, &caller.tenant, page.after.into(), limit).await?;

@@ -5,11 +5,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::domain::audit::EventKind;
 use crate::domain::refusal::Refusal;
 use crate::flows::introspection::{Answer, Caller, introspect as flow};
 use crate::flows::token::Form;
+use crate::flows::{Credentials, Recorder};
 use crate::http::answer::{Failure, NO_STORE, raw_json};
-use crate::http::extract::{FormBody, InTenant};
+use crate::http::extract::{FormBody, InTenant, required};
 use crate::http::node::Node;
 use crate::protocol::params::Params;
 
@@ -20,24 +22,30 @@ pub(in crate::http) async fn introspect(
     headers: HeaderMap,
     body: FormBody,
 ) -> Result<Response, Failure> {
-    let params = Params::parse(&body.body).map_err(Refusal::from)?;
-    let token = params.one("token").map_err(Refusal::from)?.ok_or(Refusal::ParameterMissing)?;
-    let form = Form::from_params(&params, false)?;
-    let caller = match &body.bearer {
-        // RFC 6749 §2.3: one way to authenticate, not two.
-        Some(_) if form.credentials.assertion.is_some() => {
-            return Err(Refusal::ClientAuthenticationAmbiguous.into());
-        }
-        Some(bearer) => Caller::Bearer(bearer),
-        None => {
-            let other_method = form.credentials.other_method || body.has_authorization;
-            Caller::Client(crate::flows::Credentials { other_method, ..form.credentials })
-        }
-    };
+    let recorder = Recorder::new(&node.server, &tenant, EventKind::Introspection);
+    let params = recorder.stranger(None, body.params()).await?;
+    let (caller, token) = recorder.stranger(None, read(&params, &body)).await?;
     let answer = flow(&node.server, &tenant, &caller, token).await?;
     // Whoever keeps the answer adds his time to the age of what this node knew: together they stay within the lease.
     let known = node.server.settings.lease.saturating_sub(tenant.view.age()).as_secs();
     Ok(render(&node, &headers, answer, i64::try_from(known).unwrap_or_default()))
+}
+
+fn read<'a>(params: &'a Params<'a>, body: &'a FormBody) -> Result<(Caller<'a>, &'a str), Refusal> {
+    let token = required(params, "token")?;
+    let form = Form::from_params(params, false)?;
+    let caller = match &body.bearer {
+        // RFC 6749 §2.3: one way to authenticate, not two.
+        Some(_) if form.credentials.assertion.is_some() => {
+            return Err(Refusal::ClientAuthenticationAmbiguous);
+        }
+        Some(bearer) => Caller::Bearer(bearer),
+        None => {
+            let other_method = form.credentials.other_method || body.has_authorization;
+            Caller::Client(Credentials { other_method, ..form.credentials })
+        }
+    };
+    Ok((caller, token))
 }
 
 fn render(node: &Node, headers: &HeaderMap, answer: Answer, known: i64) -> Response {
