@@ -48,6 +48,10 @@ pub struct Order<'a> {
 pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<Revoked, FlowError> {
     check_known(tenant, order)?;
     let now = server.clock.now();
+    let successor = match order.kind {
+        ScopeKind::Key => signing_keys::successor(tenant, order.id).await?,
+        _ => None,
+    };
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
     let mut scopes = vec![(order.kind, order.id.to_owned())];
@@ -62,7 +66,7 @@ pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Resu
             scopes.extend(children(&mut tx, &tenant.name, order.id, now).await?);
         }
         ScopeKind::Key => {
-            if !signing_keys::revoke(server, &mut tx, &tenant.name, order.id, now).await? {
+            if !signing_keys::revoke(server, &mut tx, &tenant.name, (order.id, successor), now).await? {
                 return Err(Refusal::EntryUnknown.into());
             }
             head.registry_version += 1;

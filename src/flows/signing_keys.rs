@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{FlowError, Server};
+use super::{FlowError, Server, Tenant};
 use crate::domain::access_token::{LEEWAY, LIFETIME_CEILING};
 use crate::domain::audit::{Event, EventKind};
 use crate::jose::{Algorithm, JwkSet, PrivateJwk, SigningKey};
@@ -80,19 +80,25 @@ async fn transition(
     Ok(keys::set_state(tx, tenant, &moved).await?)
 }
 
-/// Makes a key and stores it.
-async fn create(
+fn failed(what: &dyn std::fmt::Display) -> StorageError {
+    StorageError::Damaged(format!("no key could be made: {what}"))
+}
+
+/// Makes a key. RSA takes a second or so: it must not hold up the other tasks of this thread, nor be waited for inside a
+/// transaction, which would hold up everybody's.
+async fn generate(algorithm: Algorithm) -> Result<PrivateJwk, FlowError> {
+    let made = tokio::task::spawn_blocking(move || PrivateJwk::generate(algorithm)).await;
+    Ok(made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?)
+}
+
+/// Stores a key that was made before the transaction began.
+async fn store(
     server: &Server,
     tx: &mut Tx,
     tenant: &str,
-    algorithm: Algorithm,
+    (algorithm, jwk): (Algorithm, &PrivateJwk),
     from: Timestamp,
 ) -> Result<String, FlowError> {
-    // RSA takes a moment to generate; it must not hold up the other tasks of this thread.
-    let made = tokio::task::spawn_blocking(move || PrivateJwk::generate(algorithm)).await;
-    let failed =
-        |what: &dyn std::fmt::Display| StorageError::Damaged(format!("no key could be made: {what}"));
-    let jwk = made.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let public = jwk.public().map_err(|error| failed(&error))?;
     let now = server.clock.now();
     let mut record = KeyRecord {
@@ -121,32 +127,35 @@ pub async fn keep(server: &Server, tenant: &str) -> Result<(), FlowError> {
         return Ok(());
     };
     let now = server.clock.now();
-    if !is_due(server, &state.keys, &algorithms(&state.registry.section.resources), now) {
+    let algorithms = algorithms(&state.registry.section.resources);
+    if !algorithms.iter().any(|algorithm| is_due(server, &state.keys, *algorithm, now)) {
         return Ok(());
+    }
+    let mut spares = Vec::new();
+    for algorithm in &algorithms {
+        if wants_new(server, newest(&state.keys.records, *algorithm), now).is_some() {
+            spares.push((*algorithm, generate(*algorithm).await?));
+        }
     }
     let mut tx = server.db.write().await?;
     let mut head = tenants::lock(&mut tx, tenant).await?;
     // Read again under the lock: another node may have done it.
     let ring = KeyRing::load(server, &mut tx, tenant).await?;
     let mut done = Vec::new();
-    for algorithm in algorithms(&state.registry.section.resources) {
-        let of_kind = || ring.records.iter().filter(|key| key.alg == algorithm.as_str());
-        let Some(newest) = of_kind()
-            .filter(|key| matches!(key.state.as_str(), "prepared" | "active"))
-            .max_by_key(|key| key.activates_at)
-        else {
-            done.push(format!("created {}", create(server, &mut tx, tenant, algorithm, now).await?));
-            continue;
-        };
-        for record in of_kind() {
-            if let Some(next) = next_state(server, record, newest, now) {
+    for algorithm in algorithms {
+        let newest = newest(&ring.records, algorithm);
+        for record in ring.records.iter().filter(|key| key.alg == algorithm.as_str()) {
+            let next = newest.and_then(|newest| next_state(server, record, newest, now));
+            if let Some(next) = next {
                 transition(server, &mut tx, tenant, record, next).await?;
                 done.push(format!("{} is {}", record.kid, next.0));
             }
         }
-        if newest.activates_at.plus(server.settings.key_lifetime - server.settings.key_publication) <= now {
-            let from = now.plus(server.settings.key_publication);
-            done.push(format!("prepared {}", create(server, &mut tx, tenant, algorithm, from).await?));
+        // Without a spare this node hadn't seen that one is wanted; the next round has it.
+        let spare = spares.iter().find(|(of, _)| *of == algorithm);
+        if let (Some(from), Some((_, spare))) = (wants_new(server, newest, now), spare) {
+            let kid = store(server, &mut tx, tenant, (algorithm, spare), from).await?;
+            done.push(format!("{} {kid}", if from <= now { "created" } else { "prepared" }));
         }
     }
     finish(tx, &mut head, done, "schedule", now).await?;
@@ -168,18 +177,28 @@ fn next_state(server: &Server, record: &KeyRecord, newest: &KeyRecord, now: Time
     }
 }
 
-fn is_due(server: &Server, ring: &KeyRing, algorithms: &[Algorithm], now: Timestamp) -> bool {
-    algorithms.iter().any(|algorithm| {
-        let of_kind = || ring.records.iter().filter(|key| key.alg == algorithm.as_str());
-        let newest = of_kind()
-            .filter(|key| matches!(key.state.as_str(), "prepared" | "active"))
-            .max_by_key(|key| key.activates_at);
-        newest.is_none_or(|newest| {
-            of_kind().any(|key| next_state(server, key, newest, now).is_some())
-                || newest.activates_at.plus(server.settings.key_lifetime - server.settings.key_publication)
-                    <= now
-        })
-    })
+/// The key of this algorithm that signs last.
+fn newest(records: &[KeyRecord], algorithm: Algorithm) -> Option<&KeyRecord> {
+    let usable = |key: &&KeyRecord| {
+        key.alg == algorithm.as_str() && matches!(key.state.as_str(), "prepared" | "active")
+    };
+    records.iter().filter(usable).max_by_key(|key| key.activates_at)
+}
+
+/// From when a new key should sign, if one is wanted beside the newest: at once where there is none.
+fn wants_new(server: &Server, newest: Option<&KeyRecord>, now: Timestamp) -> Option<Timestamp> {
+    let Some(newest) = newest else { return Some(now) };
+    let (lifetime, publication) = (server.settings.key_lifetime, server.settings.key_publication);
+    (newest.activates_at.plus(lifetime - publication) <= now).then(|| now.plus(publication))
+}
+
+fn is_due(server: &Server, ring: &KeyRing, algorithm: Algorithm, now: Timestamp) -> bool {
+    let newest = newest(&ring.records, algorithm);
+    let moves = |newest: &KeyRecord| {
+        let mut of_kind = ring.records.iter().filter(|key| key.alg == algorithm.as_str());
+        of_kind.any(|key| next_state(server, key, newest, now).is_some())
+    };
+    wants_new(server, newest, now).is_some() || newest.is_some_and(moves)
 }
 
 /// The algorithms that resources ask for; ES256 always, for the server's own tokens and checkpoints.
@@ -201,21 +220,39 @@ pub async fn rotate(
     actor: &str,
 ) -> Result<String, FlowError> {
     let now = server.clock.now();
+    let jwk = generate(algorithm).await?;
     let mut tx = server.db.write().await?;
     let mut head = tenants::lock(&mut tx, tenant).await?;
     let from = now.plus(server.settings.key_publication);
-    let kid = create(server, &mut tx, tenant, algorithm, from).await?;
+    let kid = store(server, &mut tx, tenant, (algorithm, &jwk), from).await?;
     finish(tx, &mut head, vec![format!("prepared {kid}")], actor, now).await?;
     server.refresh().await?;
     Ok(kid)
 }
 
-/// Takes a key out of use at once, and makes its successor; the caller adds the cutoff in the same transaction.
+/// A key made ahead of the transaction that revokes another.
+pub(super) type Successor = Option<(Algorithm, PrivateJwk)>;
+
+/// Makes the key that will follow the key `kid` when that is revoked, if it will need one.
+pub(super) async fn successor(tenant: &Tenant, kid: &str) -> Result<Successor, FlowError> {
+    let state = tenant.state();
+    let records = &state.keys.records;
+    let Some(record) = records.iter().find(|key| key.kid == kid && key.state != "revoked") else {
+        return Ok(None);
+    };
+    let lasts = |key: &KeyRecord| key.kid != kid && key.alg == record.alg && key.state == "active";
+    match Algorithm::parse(&record.alg).filter(|_| !records.iter().any(lasts)) {
+        Some(algorithm) => Ok(Some((algorithm, generate(algorithm).await?))),
+        None => Ok(None),
+    }
+}
+
+/// Takes a key out of use at once, and stores its successor; the caller adds the cutoff in the same transaction.
 pub(super) async fn revoke(
     server: &Server,
     tx: &mut Tx,
     tenant: &str,
-    kid: &str,
+    (kid, successor): (&str, Successor),
     now: Timestamp,
 ) -> Result<bool, FlowError> {
     let records = keys::all(tx, tenant).await?;
@@ -229,8 +266,13 @@ pub(super) async fn revoke(
     if !records.iter().any(|key| active(&key)) {
         let algorithm =
             Algorithm::parse(&record.alg).ok_or_else(|| StorageError::Damaged(format!("alg of {kid}")))?;
+        let jwk = match successor.filter(|(of, _)| *of == algorithm) {
+            Some((_, jwk)) => jwk,
+            // Another node's key that this one hadn't read yet: late is better than not at all.
+            None => generate(algorithm).await?,
+        };
         // No publication period: a gap in service would be worse than a cache that has to fetch again.
-        create(server, tx, tenant, algorithm, now).await?;
+        store(server, tx, tenant, (algorithm, &jwk), now).await?;
     }
     Ok(true)
 }
