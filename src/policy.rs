@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::str::FromStr as _;
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
-    Request, RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId, EntityTypeName,
+    EntityUid, PolicyId, PolicySet, Request, RestrictedExpression,
 };
 
 use crate::domain::exchange::Bounded;
@@ -13,14 +13,14 @@ use crate::domain::registry::RegistryError;
 use crate::time::Timestamp;
 
 /// What policy says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Go on.
     Permit,
-    /// No.
-    Deny,
-    /// Not without a person's answer to this very action.
-    NeedsApproval,
+    /// No; which policies said so, for an administrator.
+    Deny(String),
+    /// Not without a person's answer to this very action; which policies ask for it.
+    NeedsApproval(String),
 }
 
 /// A tenant's policies, compiled; none permit everything that the other rules permit.
@@ -31,6 +31,9 @@ pub struct Policy {
 
 /// A `forbid` with this annotation asks for approval instead: `@decision("needs_approval") forbid (…);`
 const ANNOTATION: &str = "decision";
+
+/// What a policy is called in explanations: `@id("no-writes-at-night")`. Without it, by its place in the text.
+const NAME: &str = "id";
 
 impl Policy {
     /// Compiles Cedar text.
@@ -63,25 +66,47 @@ impl Policy {
             return Verdict::Permit;
         };
         let Some((request, entities)) = question(granted, tools, now) else {
-            return Verdict::Deny;
+            return Verdict::Deny("the request can't be put to policy".into());
         };
         let answer = Authorizer::new().is_authorized(&request, set, &entities);
-        if answer.diagnostics().errors().next().is_some() {
-            return Verdict::Deny;
+        let failed: Vec<_> = answer.diagnostics().errors().map(failed).collect();
+        if !failed.is_empty() {
+            return Verdict::Deny(format!("{} failed while it was evaluated", names(set, &failed)));
         }
+        let reasons: Vec<_> = answer.diagnostics().reason().collect();
+        let asks =
+            |id: &PolicyId| set.policy(id).is_some_and(|policy| policy.annotation(ANNOTATION).is_some());
+        let (asking, denying): (Vec<_>, Vec<_>) = reasons.into_iter().partition(|id| asks(id));
         match answer.decision() {
             Decision::Allow => Verdict::Permit,
-            Decision::Deny => {
-                let mut reasons = answer.diagnostics().reason().peekable();
-                let asks = |id| set.policy(id).is_some_and(|policy| policy.annotation(ANNOTATION).is_some());
-                if reasons.peek().is_some() && reasons.all(asks) {
-                    Verdict::NeedsApproval
-                } else {
-                    Verdict::Deny
-                }
+            Decision::Deny if !denying.is_empty() => {
+                Verdict::Deny(format!("{} forbids it", names(set, &denying)))
             }
+            Decision::Deny if !asking.is_empty() => {
+                Verdict::NeedsApproval(format!("{} asks for it", names(set, &asking)))
+            }
+            Decision::Deny => Verdict::Deny("no policy permits it".into()),
         }
     }
+}
+
+fn failed(error: &AuthorizationError) -> &PolicyId {
+    let AuthorizationError::PolicyEvaluationError(error) = error;
+    error.policy_id()
+}
+
+/// The policies' names, or their places in the text counted from 1: Cedar numbers them `policy0`, `policy1`, ….
+fn names(set: &PolicySet, ids: &[&PolicyId]) -> String {
+    let name = |id: &PolicyId| match set.annotation(id, NAME) {
+        Some(name) if !name.is_empty() => format!("policy {name}"),
+        _ => match id.to_string().strip_prefix("policy").and_then(|place| place.parse::<usize>().ok()) {
+            Some(place) => format!("policy number {}", place + 1),
+            None => format!("policy {id}"),
+        },
+    };
+    let mut names: Vec<_> = ids.iter().map(|id| name(id)).collect();
+    names.sort_unstable();
+    names.join(", ")
 }
 
 fn uid(kind: &str, id: &str) -> Option<EntityUid> {

@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use super::admin_api::{AdminApi, Connection};
 use super::error::CliError;
+use super::moment::utc;
 use super::output;
 use crate::jose::{Algorithm, PrivateJwk};
+use crate::time::Timestamp;
 
 /// List and rotate the server's signing keys.
 #[derive(Debug, clap::Args)]
@@ -114,24 +116,23 @@ fn generate(issuer: &str, client: &str, out: &std::path::Path, alg: &str) -> Res
     Ok(())
 }
 
-/// A line per key. Its columns are the members that the keys have, `kid`, `alg` and `state` first.
+/// A line per key: what it is, and its times as people read them.
 fn table(answer: &Value) -> Vec<String> {
     let keys: Vec<_> = answer.get("keys").and_then(Value::as_array).into_iter().flatten().collect();
     if keys.is_empty() {
         return vec!["There are no keys.".into()];
     }
-    let mut names = vec!["kid", "alg", "state"];
-    for name in keys.iter().filter_map(|key| key.as_object()).flatten().map(|(name, _)| name.as_str()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let head = names.iter().map(|name| name.to_uppercase()).collect();
-    let row = |key: &&Value| {
-        names.iter().map(|name| key.get(name).map_or_else(|| "-".into(), output::cell)).collect()
-    };
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(keys.iter().map(row)).collect();
+    let head = ["KID", "ALG", "STATE", "SIGNS FROM", "PUBLISHED UNTIL"].map(str::to_owned).to_vec();
+    let rows: Vec<_> = std::iter::once(head).chain(keys.into_iter().map(row)).collect();
     output::columns(&rows)
+}
+
+fn row(key: &Value) -> Vec<String> {
+    let text = |name: &str| key.get(name).map_or_else(|| "-".into(), output::cell);
+    let moment = |name: &str| {
+        key.get(name).and_then(Value::as_i64).map_or_else(|| "-".into(), |at| utc(Timestamp(at)))
+    };
+    vec![text("kid"), text("alg"), text("state"), moment("activates_at"), moment("retires_at")]
 }
 
 #[cfg(test)]
@@ -170,13 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_what_the_keys_have() {
+    fn a_table_that_people_can_read() {
         let keys = json!({"keys": [
-            {"kid": "k1", "state": "active", "alg": "ES256", "activates_at": 1},
-            {"kid": "k22", "state": "prepared", "alg": "ES256", "activates_at": 20}]});
+            {"kid": "k1", "state": "retiring", "alg": "ES256", "activates_at": 1, "retires_at": 86_401, "public_jwk": "{}"},
+            {"kid": "k22", "state": "active", "alg": "ES256", "activates_at": 20, "retires_at": null}]});
         assert_eq!(
             table(&keys),
-            ["KID  ALG    STATE     ACTIVATES_AT", "k1   ES256  active    1", "k22  ES256  prepared  20",]
+            [
+                "KID  ALG    STATE     SIGNS FROM               PUBLISHED UNTIL",
+                "k1   ES256  retiring  1970-01-01 00:00:01 UTC  1970-01-02 00:00:01 UTC",
+                "k22  ES256  active    1970-01-01 00:00:20 UTC  -",
+            ]
         );
         assert_eq!(table(&json!({})), ["There are no keys."]);
     }

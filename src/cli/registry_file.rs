@@ -1,5 +1,7 @@
 //! The registry file: YAML in, one JSON document out, with the files that it names taken in.
 
+mod shape;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -16,20 +18,26 @@ const LARGEST: u64 = 16 << 20;
 /// Reads a registry file (YAML, or JSON, which is YAML too) as one JSON document with everything inlined.
 ///
 /// `-` reads standard input. Members `jwks_file` and `bundle_file` are read relative to the file's own folder (for
-/// standard input, the current one) and become `jwks` and `bundle`. What the members mean is not judged here, but
-/// that `tenants` is a list of named sections is.
+/// standard input, the current one) and become `jwks` and `bundle`. What the members mean is not judged here; that
+/// they have the types that they should is.
 ///
 /// # Errors
-/// Exit code 2, with the line where it can be told: not YAML, a repeated key, a second document, a file that
-/// can't be read or isn't a key set, a private key where a public one belongs.
+/// Exit code 2, with the line where it can be told: not YAML, a repeated key, a second document, an unknown member or
+/// one of another type, a file that can't be read or isn't a key set, a private key where a public one belongs.
 pub fn read(path: impl AsRef<Path>) -> Result<Value, CliError> {
-    read_with(path.as_ref(), Bundles::Inlined)
+    checked(path.as_ref(), Bundles::Inlined)
 }
 
 /// The same for a server that reads its own registry: `bundle_file` stays, as an absolute path, so that the server
 /// reads the bundle again when it changes.
 pub fn read_on_server(path: impl AsRef<Path>) -> Result<Value, CliError> {
-    read_with(path.as_ref(), Bundles::Watched)
+    checked(path.as_ref(), Bundles::Watched)
+}
+
+fn checked(path: &Path, bundles: Bundles) -> Result<Value, CliError> {
+    let (document, text) = read_with(path, bundles)?;
+    shape::check(&document, &text, path)?;
+    Ok(document)
 }
 
 /// What becomes of a `bundle_file`.
@@ -41,7 +49,8 @@ enum Bundles {
     Watched,
 }
 
-fn read_with(path: &Path, bundles: Bundles) -> Result<Value, CliError> {
+/// The document with everything taken in, and the text of the file itself.
+fn read_with(path: &Path, bundles: Bundles) -> Result<(Value, String), CliError> {
     let (text, folder) = if path == Path::new("-") {
         (text_of(std::io::stdin().lock(), path)?, Path::new("."))
     } else {
@@ -55,7 +64,7 @@ fn read_with(path: &Path, bundles: Bundles) -> Result<Value, CliError> {
     check_sections(&document, path)?;
     let folder = std::path::absolute(folder).map_err(|error| unreadable(path, &error))?;
     Inliner { folder, bundles }.document(&mut document)?;
-    Ok(document)
+    Ok((document, text))
 }
 
 /// The JSON Schema of the file: the registry document's, with the `_file` members that are taken in here.
@@ -252,9 +261,14 @@ mod tests {
         path
     }
 
+    /// Without a look at the members' types, which these tests take liberties with.
+    fn raw(path: &Path) -> Result<Value, CliError> {
+        read_with(path, Bundles::Inlined).map(|(document, _)| document)
+    }
+
     fn refuse(yaml: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let error = read(write(&folder, "registry.yaml", yaml)).unwrap_err();
+        let error = raw(&write(&folder, "registry.yaml", yaml)).unwrap_err();
         assert_eq!(error.exit_code, CliError::USAGE);
         error.to_string()
     }
@@ -263,7 +277,7 @@ mod tests {
     fn reads_yaml_as_the_text_that_it_looks_like() {
         let folder = tempfile::tempdir().unwrap();
         let yaml = "version: 1\ntenants:\n  - tenant: main\n    agents:\n      - {agent: no, tier: 2, on: true, since: 2026-01-01}\n    policies: |\n      permit(principal, action, resource);\n";
-        let document = read(write(&folder, "registry.yaml", yaml)).unwrap();
+        let document = raw(&write(&folder, "registry.yaml", yaml)).unwrap();
         assert_eq!(
             document,
             json!({"version": 1, "tenants": [{"tenant": "main",
@@ -301,7 +315,7 @@ mod tests {
         write(&folder, "bundle.json", &json!({"keys": [svid]}).to_string());
         write(&folder, "one.json", &public.to_string());
         let yaml = "tenants:\n  - tenant: main\n    trust_domains: [{trust_domain: d.example, bundle_file: ./bundle.json, keep_seconds: 9}]\n    agents: [{agent: a, identities: [{jwks_file: one.json}]}]\n    detail_types: [{type: t, schema: {jwks_file: stays}}]\n";
-        let document = read(write(&folder, "registry.yaml", yaml)).unwrap();
+        let document = raw(&write(&folder, "registry.yaml", yaml)).unwrap();
         let section = &document["tenants"][0];
         assert_eq!(
             section["trust_domains"][0],
@@ -309,7 +323,7 @@ mod tests {
         );
         assert_eq!(section["agents"][0]["identities"][0], json!({"jwks": {"keys": [public]}}));
         assert_eq!(section["detail_types"][0]["schema"], json!({"jwks_file": "stays"}));
-        let watched = read_on_server(folder.path().join("registry.yaml")).unwrap();
+        let (watched, _) = read_with(&folder.path().join("registry.yaml"), Bundles::Watched).unwrap();
         let bundle = folder.path().join("./bundle.json");
         assert_eq!(watched["tenants"][0]["trust_domains"][0]["bundle_file"], json!(bundle));
         assert_eq!(watched["tenants"][0]["agents"], section["agents"]);

@@ -15,7 +15,7 @@ use super::revoke::way_back;
   taskpass reinstate --agent triage --reason 'ticket 4711 closed'
   taskpass reinstate --tool 'https://tickets.example.com/mcp#close_ticket'
 
-Agents, clients, users, resources, tools and tenants can be reinstated. Tokens from before the revocation stay dead;
+Agents, clients, users, sessions, consents, resources and tools can be reinstated. Tokens from before the revocation stay dead;
 the next exchange gives a new one.")]
 pub struct Args {
     #[command(flatten)]
@@ -69,9 +69,11 @@ mod tests {
         run(parse("--agent", "triage")).await.unwrap();
         let body = json!({"scope_kind": "agent", "scope_id": "triage"});
         assert_eq!(server.calls(), [("POST".into(), "/admin/v1/reinstatements".into(), body)]);
-        for flag in ["--key", "--session", "--consent", "--task", "--token"] {
+        run(parse("--session", "s1")).await.unwrap();
+        run(parse("--consent", "con_1")).await.unwrap();
+        for flag in ["--key", "--tenant", "--task", "--token"] {
             assert_eq!(run(parse(flag, "x")).await.unwrap_err().exit_code, CliError::USAGE, "{flag}");
         }
-        assert_eq!(server.calls().len(), 1);
+        assert_eq!(server.calls().len(), 3);
     }
 }

@@ -101,8 +101,10 @@ fn consequence(kind: &str) -> &'static str {
         }
         "client" => "Every token of this client is dead, and it gets none until reinstated.",
         "user" => "Every token for this person is dead, and none is minted for them until reinstated.",
-        "session" => "Every token of this session is dead.",
-        "consent" => "Every token that rests on this consent is dead, and the consent is withdrawn.",
+        "session" => "Every token of this session is dead, and none is minted in it until reinstated.",
+        "consent" => {
+            "Every token that rests on this consent is dead, and the consent is withdrawn until reinstated."
+        }
         "task" => "The task and every task below it are over.",
         "token" => "The token is dead, and so are the child tasks that were opened with it.",
         _ => "",
@@ -113,8 +115,7 @@ fn consequence(kind: &str) -> &'static str {
 pub(super) fn way_back(kind: &str) -> Result<&'static str, &'static str> {
     match kind {
         "key" => Err("a revoked key never comes back; `taskpass keys rotate` makes a new one"),
-        "session" => Err("the person signs in again"),
-        "consent" => Err("the person consents again, or an administrator applies a consent under a new id"),
+        "tenant" => Err("nothing was switched off, and new tokens can be minted at once"),
         "task" => Err("the agent starts a new task"),
         "token" => Err("the agent asks for a new token"),
         "tool" => Ok("calls are allowed again at once"),

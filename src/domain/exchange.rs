@@ -120,6 +120,24 @@ impl Rule {
     ];
 }
 
+/// Where a request stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// At which rule.
+    pub rule: Rule,
+    /// What the caller is told.
+    pub refusal: Refusal,
+    /// What else an administrator is told who asks for an explanation: which entry, tool or limit it was. It may repeat
+    /// input and name what the caller must not learn.
+    pub because: Option<String>,
+}
+
+impl Stopped {
+    fn at(rule: Rule) -> impl Fn(Refusal) -> Self {
+        move |refusal| Self { rule, refusal, because: None }
+    }
+}
+
 /// Decides rules 4 to 6 and plans rule 8. On refusal, says at which rule.
 pub fn decide<'a>(
     registry: &'a Registry,
@@ -128,10 +146,10 @@ pub fn decide<'a>(
     request: &'a Request,
     limits: TaskLimits,
     now: Timestamp,
-) -> Result<Bounded<'a>, (Rule, Refusal)> {
-    let at = |rule| move |refusal| (rule, refusal);
+) -> Result<Bounded<'a>, Stopped> {
+    let at = Stopped::at;
     if agent.owner.is_empty() {
-        return Err((Rule::MayAct, Refusal::AgentWithoutOwner));
+        return Err(at(Rule::MayAct)(Refusal::AgentWithoutOwner));
     }
     let (sub, standing) = may_act(registry, agent, subject).map_err(at(Rule::MayAct))?;
     let resource = target(registry, agent, request).map_err(at(Rule::Target))?;
@@ -146,8 +164,8 @@ pub fn decide<'a>(
     let bounds = Bounds { registry, agent, resource, request, standing, now };
     let (granted, consent) = match subject {
         Subject::Upstream(user) => bounds.under_consents(user)?,
-        Subject::Token(token, _) => bounds.under_token(token).map_err(at(Rule::Bounds))?,
-        Subject::Nobody => (bounds.under_ceiling().map_err(at(Rule::Bounds))?, None),
+        Subject::Token(token, _) => bounds.under_token(token)?,
+        Subject::Nobody => (bounds.under_ceiling()?, None),
     };
     Ok(Bounded {
         agent,

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{FlowError, Server, Tenant};
 use crate::domain::audit::{Event, EventKind};
-use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{
     Action, Administrator, Change, Client, Identity, Kind, Registry, RegistryError, Status, TenantSection,
@@ -116,15 +115,13 @@ async fn suspended_notes(
     let suspended = registry::suspensions(tx, tenant).await?;
     let named =
         |kind: &str, id: &str| wanted.iter().any(|(other, name, _)| other.as_str() == kind && name == id);
-    let lifts = |kind: &ScopeKind| *kind != ScopeKind::Consent;
-    let notes =
-        suspended.iter().filter(|(kind, id)| lifts(kind) && named(kind.as_str(), id)).map(|(kind, id)| {
-            format!(
-                "{} {id} stays switched off by a revocation; `taskpass reinstate --{} {id}` lifts it",
-                kind.as_str(),
-                kind.as_str()
-            )
-        });
+    let notes = suspended.iter().filter(|(kind, id)| named(kind.as_str(), id)).map(|(kind, id)| {
+        format!(
+            "{} {id} stays switched off by a revocation; `taskpass reinstate --{} {id}` lifts it",
+            kind.as_str(),
+            kind.as_str()
+        )
+    });
     Ok(notes.collect())
 }
 

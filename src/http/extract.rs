@@ -87,7 +87,8 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Node> for JsonBody<T> {
         let body = Bytes::from_request(request, node).await.map_err(|error| body_failure(error.status()))?;
         let value = crate::protocol::strict_json::value(&body, 32)
             .map_err(|error| Failure::Invalid(error.to_string()))?;
-        serde_json::from_value(value).map(Self).map_err(|error| Failure::Invalid(error.to_string()))
+        // With the path of the member that doesn't fit: `consents[0].expires_at: invalid type: …`.
+        serde_path_to_error::deserialize(value).map(Self).map_err(|error| Failure::Invalid(error.to_string()))
     }
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Key, Reply, TICKETS, World, assert_refused, claims, on_both_engines};
+use crate::harness::{Key, Reply, TICKETS, World, assert_refused, claims, on_both_engines, search, tools};
 
 const NOT_ACCEPTED: (u16, &str, &str) = (401, "invalid_token", "access_token_not_accepted");
 const LACKS_SCOPE: (u16, &str, &str) = (403, "insufficient_scope", "access_token_lacks_scope");
@@ -17,6 +17,7 @@ on_both_engines!(
     the_bootstrap_token_opens_once,
     applies_all_or_nothing_and_says_what_changed,
     explains_without_minting_or_spending,
+    explains_which_limit_refused,
     a_rotated_key_is_published_before_it_signs,
     a_revoked_key_kills_its_tokens_and_leaves_the_set,
     a_tampered_row_is_named,
@@ -211,6 +212,55 @@ async fn explains_without_minting_or_spending(world: &mut World) {
     assert!(no.text.contains("scope_unknown_to_resource"));
     assert_eq!(world.token_records().await, records);
     assert_eq!(world.audit("main").await.len(), before + 1, "the administrator's own token only");
+}
+
+async fn explains_which_limit_refused(world: &mut World) {
+    let token = world.admin_token("admin").await;
+    let ask = |details: &Value, scope: Option<&str>| {
+        let mut ask = json!({ "client_id": "triage", "resource": TICKETS, "authorization_details": details,
+            "subject_token": world.id_token("alice", "triage"),
+            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token" });
+        ask["scope"] = scope.map_or(Value::Null, Value::from);
+        ask
+    };
+    let detail = async |body: Value| {
+        let answer = world.call(&token, Method::POST, "/explain", Some(&body)).await.ok().json;
+        let rules = answer["rules"].as_array().unwrap();
+        let refused = rules.iter().find(|rule| rule["verdict"] == "refuse").unwrap();
+        (answer["refusal"].as_str().unwrap().to_owned(), refused["detail"].as_str().unwrap().to_owned())
+    };
+    let (rule, text) = detail(ask(&search(51), None)).await;
+    assert_eq!(rule, "details_exceed_consent");
+    for word in ["tool search_tickets, /limit:", r#"the limit is {"maximum":50}"#, "consent alice-tickets"] {
+        assert!(text.contains(word), "{text}");
+    }
+    let (rule, text) = detail(ask(&tools(&json!([{ "name": "drop_tickets" }])), None)).await;
+    assert_eq!(rule, "details_exceed_consent");
+    assert!(text.contains("drop_tickets: this tool was not granted"), "{text}");
+    let (rule, text) = detail(ask(&search(50), Some("tickets.read tickets.all"))).await;
+    assert_eq!(
+        (rule.as_str(), text.contains("(tickets.all)")),
+        ("scope_unknown_to_resource", true),
+        "{text}"
+    );
+    // The agent itself hears no more than the fixed sentence.
+    let form = world.for_person("triage", "alice").add("authorization_details", search(51));
+    let reply = world.post(&form).await;
+    assert_eq!(reply.json["error_description"], "The details exceed the consent.");
+    let policies = r#"permit(principal, action, resource);
+        @id("no-writes") forbid(principal, action, resource) when { context.scopes.contains("tickets.write") };
+        forbid(principal, action, resource) when { context.tools.contains("get_ticket") };
+        @decision("needs_approval") forbid(principal, action, resource) when { context.tools.contains("close_ticket") };"#;
+    world.apply(json!({ "policies": policies })).await.ok();
+    let of = |tool: &str| tools(&json!([{ "name": tool }]));
+    for (tool, scope, refusal, word) in [
+        ("close_ticket", "tickets.write", "policy_denied", "(policy no-writes forbids it)"),
+        ("get_ticket", "tickets.read", "policy_denied", "(policy number 3 forbids it)"),
+        ("close_ticket", "tickets.read", "policy_needs_approval", "(policy number 4 asks for it)"),
+    ] {
+        let (rule, text) = detail(ask(&of(tool), Some(scope))).await;
+        assert_eq!((rule.as_str(), text.contains(word)), (refusal, true), "{text}");
+    }
 }
 
 async fn a_rotated_key_is_published_before_it_signs(world: &mut World) {

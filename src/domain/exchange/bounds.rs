@@ -1,6 +1,6 @@
 //! Rule 6: scope and details ⊆ subject token ∩ consent ∩ ceiling ∩ what the resource understands.
 
-use super::{Granted as GrantedUnder, Request, Rule, UpstreamUser};
+use super::{Granted as GrantedUnder, Request, Rule, Stopped, UpstreamUser};
 use crate::domain::delegation::Standing;
 use serde_json::Value;
 
@@ -21,16 +21,36 @@ pub(super) struct Granted {
 
 /// Whose bound it is.
 #[derive(Clone, Copy)]
-enum Whose {
+enum Whose<'a> {
     SubjectToken,
-    Consent,
-    Ceiling,
+    Consent(&'a str),
+    Ceiling(&'a str),
     Downstream,
+}
+
+impl std::fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SubjectToken => f.write_str("the subject token"),
+            Self::Consent(id) => write!(f, "consent {id}"),
+            Self::Ceiling(agent) => write!(f, "the ceiling of agent {agent}"),
+            Self::Downstream => f.write_str("what the tools of the subject token lead to"),
+        }
+    }
+}
+
+/// A refusal of rule 6, and what it was about.
+fn because(refusal: Refusal, because: String) -> Stopped {
+    Stopped { rule: Rule::Bounds, refusal, because: Some(because) }
+}
+
+fn plain(refusal: Refusal) -> Stopped {
+    Stopped { rule: Rule::Bounds, refusal, because: None }
 }
 
 /// One bound.
 struct Bound<'a> {
-    whose: Whose,
+    whose: Whose<'a>,
     scope: &'a Scope,
     details: &'a AuthorizationDetails,
 }
@@ -48,37 +68,37 @@ pub(super) struct Bounds<'a> {
 impl<'a> Bounds<'a> {
     /// For a person by an upstream token: the first consent under which the request fits. A person's own consent is
     /// tried before a group's; if none fits, the first one's refusal is the answer.
-    pub(super) fn under_consents(&self, user: &'a UpstreamUser) -> Result<GrantedUnder<'a>, (Rule, Refusal)> {
+    pub(super) fn under_consents(&self, user: &'a UpstreamUser) -> Result<GrantedUnder<'a>, Stopped> {
         let who = (user.subject.as_str(), user.groups.as_slice());
         let consents =
             self.registry.consents_for(&self.agent.agent, &self.resource.resource, &user.issuer, who);
         if consents.is_empty() {
-            return Err((Rule::MayAct, Refusal::ConsentMissing));
+            return Err(Stopped::at(Rule::MayAct)(Refusal::ConsentMissing));
         }
         let mut live = consents.into_iter().filter(|consent| self.now < consent.expires_at).peekable();
         if live.peek().is_none() {
-            return Err((Rule::MayAct, Refusal::ConsentExpired));
+            return Err(Stopped::at(Rule::MayAct)(Refusal::ConsentExpired));
         }
-        let mut first_refusal = None;
+        let mut first = None;
         for consent in live {
             match self.grant(&[consent_bound(consent), self.ceiling()?]) {
                 Ok(granted) => return Ok((granted, Some(consent))),
-                Err(refusal) => first_refusal = first_refusal.or(Some(refusal)),
+                Err(stopped) => first = first.or(Some(stopped)),
             }
         }
-        Err((Rule::Bounds, first_refusal.unwrap_or(Refusal::ConsentMissing)))
+        Err(first.unwrap_or(plain(Refusal::ConsentMissing)))
     }
 
     /// For one of our own tokens.
-    pub(super) fn under_token(&self, token: &AccessTokenClaims) -> Result<GrantedUnder<'a>, Refusal> {
-        let ceiling = self.ceiling().map_err(|(_, refusal)| refusal)?;
+    pub(super) fn under_token(&self, token: &AccessTokenClaims) -> Result<GrantedUnder<'a>, Stopped> {
+        let ceiling = self.ceiling()?;
         // The consent is looked at again: it may have been withdrawn or narrowed, or have ended, since the token was minted.
         let resting = match &token.consent {
-            Some(id) => Some(self.registry.consent(id).ok_or(Refusal::ConsentMissing)?),
+            Some(id) => Some(self.registry.consent(id).ok_or(plain(Refusal::ConsentMissing))?),
             None => None,
         };
         if resting.is_some_and(|consent| self.now >= consent.expires_at) {
-            return Err(Refusal::ConsentExpired);
+            return Err(plain(Refusal::ConsentExpired));
         }
         if self.standing == Standing::BehindResource {
             let ways = self.downstream(token);
@@ -97,15 +117,19 @@ impl<'a> Bounds<'a> {
     }
 
     /// For nobody.
-    pub(super) fn under_ceiling(&self) -> Result<Granted, Refusal> {
-        let ceiling = self.ceiling().map_err(|(_, refusal)| refusal)?;
+    pub(super) fn under_ceiling(&self) -> Result<Granted, Stopped> {
+        let ceiling = self.ceiling()?;
         self.grant(&[ceiling])
     }
 
-    fn ceiling(&self) -> Result<Bound<'a>, (Rule, Refusal)> {
+    fn ceiling(&self) -> Result<Bound<'a>, Stopped> {
         let ceiling = self.registry.ceiling(self.agent, &self.resource.resource);
-        let ceiling = ceiling.ok_or((Rule::Target, Refusal::TargetNotInCeiling))?;
-        Ok(Bound { whose: Whose::Ceiling, scope: &ceiling.scopes, details: &ceiling.authorization_details })
+        let ceiling = ceiling.ok_or_else(|| Stopped::at(Rule::Target)(Refusal::TargetNotInCeiling))?;
+        Ok(Bound {
+            whose: Whose::Ceiling(&self.agent.agent),
+            scope: &ceiling.scopes,
+            details: &ceiling.authorization_details,
+        })
     }
 
     /// What the tools that the token may call lead to at the target: a token for one tool opens only that tool's way.
@@ -135,7 +159,7 @@ impl<'a> Bounds<'a> {
 
     /// What is asked for, if every bound allows it. Both omitted means the largest common part; one omitted means that
     /// none of it is wanted, since whoever names what it needs doesn't need the rest.
-    fn grant(&self, bounds: &[Bound<'_>]) -> Result<Granted, Refusal> {
+    fn grant(&self, bounds: &[Bound<'_>]) -> Result<Granted, Stopped> {
         let granted = match (&self.request.scope, &self.request.authorization_details) {
             (None, None) => self.largest(bounds),
             (scope, details) => Granted {
@@ -146,15 +170,17 @@ impl<'a> Bounds<'a> {
         self.check_resource(&granted)?;
         for bound in bounds {
             if !granted.scope.within(bound.scope) {
-                return Err(scope_exceeds(bound.whose));
+                let beyond = beyond(&granted.scope, bound.scope);
+                return Err(because(scope_exceeds(bound.whose), format!("{beyond}: not in {}", bound.whose)));
             }
-            if self.types().within(&granted.authorization_details, bound.details).is_err() {
-                return Err(details_exceed(bound.whose));
+            if let Err(error) = self.types().within(&granted.authorization_details, bound.details) {
+                let what = format!("{}, in {}", error.in_full(), bound.whose);
+                return Err(because(details_exceed(bound.whose), what));
             }
         }
         // RFC 9396 §6 and design rule 6: an empty set grants nothing, so a token for it would be a lie.
         if granted.scope.is_empty() && granted.authorization_details.is_empty() {
-            return Err(Refusal::NothingToGrant);
+            return Err(plain(Refusal::NothingToGrant));
         }
         Ok(granted)
     }
@@ -175,22 +201,32 @@ impl<'a> Bounds<'a> {
         largest
     }
 
-    fn check_resource(&self, granted: &Granted) -> Result<(), Refusal> {
+    fn check_resource(&self, granted: &Granted) -> Result<(), Stopped> {
         if !granted.scope.within(&self.resource.scopes) {
-            return Err(Refusal::ScopeUnknownToResource);
+            let beyond = beyond(&granted.scope, &self.resource.scopes);
+            return Err(because(Refusal::ScopeUnknownToResource, beyond));
         }
         // RFC 9396 §5: "The AS MUST refuse to process any unknown authorization details type or authorization details
         // not conforming to the respective type definition."
         let details = &granted.authorization_details;
-        self.types().check(details, &self.resource.detail_types).map_err(|_| Refusal::DetailsNotAccepted)?;
+        let checked = self.types().check(details, &self.resource.detail_types);
+        checked.map_err(|error| because(Refusal::DetailsNotAccepted, error.in_full()))?;
         if details.iter().any(|detail| names_other_location(detail.object(), self.resource.resource.as_str()))
         {
-            return Err(Refusal::DetailsForOtherResource);
+            return Err(plain(Refusal::DetailsForOtherResource));
         }
         let tools = self.types().tools_for(details, self.resource.resource.as_str());
-        let disabled = |name: &String| self.resource.tool(name).is_some_and(|tool| tool.disabled);
-        if tools.iter().any(disabled) { Err(Refusal::ToolDisabled) } else { Ok(()) }
+        let disabled = |name: &&String| self.resource.tool(name).is_some_and(|tool| tool.disabled);
+        match tools.iter().find(disabled) {
+            Some(tool) => Err(because(Refusal::ToolDisabled, format!("tool {tool}"))),
+            None => Ok(()),
+        }
     }
+}
+
+/// The scopes of one set that another lacks.
+fn beyond(asked: &Scope, bound: &Scope) -> String {
+    asked.iter().filter(|scope| !bound.contains(scope)).collect::<Vec<_>>().join(" ")
 }
 
 /// A token has one audience; details that speak of another place would be read there by whoever checks only details.
@@ -225,23 +261,27 @@ fn without_tools(details: &AuthorizationDetails, names: &[&str]) -> Authorizatio
 }
 
 fn consent_bound(consent: &Consent) -> Bound<'_> {
-    Bound { whose: Whose::Consent, scope: &consent.scopes, details: &consent.authorization_details }
+    Bound {
+        whose: Whose::Consent(&consent.consent),
+        scope: &consent.scopes,
+        details: &consent.authorization_details,
+    }
 }
 
-fn scope_exceeds(whose: Whose) -> Refusal {
+fn scope_exceeds(whose: Whose<'_>) -> Refusal {
     match whose {
         Whose::SubjectToken => Refusal::ScopeExceedsSubjectToken,
-        Whose::Consent => Refusal::ScopeExceedsConsent,
-        Whose::Ceiling => Refusal::ScopeExceedsCeiling,
+        Whose::Consent(_) => Refusal::ScopeExceedsConsent,
+        Whose::Ceiling(_) => Refusal::ScopeExceedsCeiling,
         Whose::Downstream => Refusal::ScopeExceedsDownstream,
     }
 }
 
-fn details_exceed(whose: Whose) -> Refusal {
+fn details_exceed(whose: Whose<'_>) -> Refusal {
     match whose {
         Whose::SubjectToken => Refusal::DetailsExceedSubjectToken,
-        Whose::Consent => Refusal::DetailsExceedConsent,
-        Whose::Ceiling => Refusal::DetailsExceedCeiling,
+        Whose::Consent(_) => Refusal::DetailsExceedConsent,
+        Whose::Ceiling(_) => Refusal::DetailsExceedCeiling,
         Whose::Downstream => Refusal::DetailsExceedDownstream,
     }
 }

@@ -95,7 +95,8 @@ impl ArgumentRules {
                 return Err(Reason::new(
                     "this argument is less constrained than what was granted",
                     pointer.to_string(),
-                ));
+                )
+                .limited_to(constraint.to_json()));
             }
         }
         if !parent.closed {

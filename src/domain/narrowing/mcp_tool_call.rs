@@ -66,7 +66,8 @@ impl McpToolCall {
                 let mut reason = Reason::new("this tool was not granted at this location", &tool.name);
                 let mut entries = there.iter().flat_map(|parent| parent.entries(&tool.name));
                 if !entries.any(|entry| tool.rules.within(&entry.rules).map_err(|why| reason = why).is_ok()) {
-                    return Err(reason);
+                    let tool = (reason.at != tool.name).then(|| tool.name.clone());
+                    return Err(Reason { tool, ..reason });
                 }
             }
         }

@@ -151,7 +151,9 @@ impl OperatorType {
             };
             let rule = self.narrowing.get(member).copied().unwrap_or(NarrowingRule::Equal);
             if !rule.within(value, bound) {
-                return Err(Reason::new("a member exceeds what was granted", member));
+                return Err(
+                    Reason::new("a member exceeds what was granted", member).limited_to(bound.clone())
+                );
             }
         }
         Ok(())

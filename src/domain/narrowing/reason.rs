@@ -10,11 +10,26 @@ pub struct Reason {
     /// The JSON Pointer of the argument, or the name of the member, tool or location. It comes from the input: escape it
     /// where it is shown, and keep it out of error descriptions.
     pub at: String,
+    /// The tool whose arguments they are, if it is about a tool. Input too.
+    pub tool: Option<String>,
+    /// The limit that was exceeded, as it was granted.
+    pub limit: Option<Box<serde_json::Value>>,
 }
 
 impl Reason {
     pub(super) fn new(what: &'static str, at: impl Into<String>) -> Self {
-        Self { what, at: at.into() }
+        Self { what, at: at.into(), tool: None, limit: None }
+    }
+
+    pub(super) fn limited_to(self, limit: serde_json::Value) -> Self {
+        Self { limit: Some(Box::new(limit)), ..self }
+    }
+
+    /// Everything, input included: for an administrator, never for the wire of an agent.
+    pub fn in_full(&self) -> String {
+        let tool = self.tool.iter().map(|tool| format!("tool {tool}, "));
+        let limit = self.limit.iter().map(|limit| format!("; the limit is {limit}"));
+        format!("{}{}: {}{}", tool.collect::<String>(), self.at, self.what, limit.collect::<String>())
     }
 }
 
@@ -58,6 +73,16 @@ pub enum DetailsError {
 }
 
 impl DetailsError {
+    /// Everything, input included: for an administrator, never for the wire of an agent.
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::UnknownType { .. } | Self::TypeNotAccepted { .. } => self.to_string(),
+            Self::Malformed { index, reason } | Self::Exceeds { index, reason } => {
+                format!("authorization detail {index}: {}", reason.in_full())
+            }
+        }
+    }
+
     /// The position in the list of the detail that is refused, from 0.
     pub fn index(&self) -> usize {
         match self {

@@ -36,6 +36,8 @@ pub(super) struct Attempt<'a> {
     pub(super) rests_on: Vec<(Arc<AccessTokenClaims>, Option<String>)>,
     /// The rule that is being decided.
     pub(super) rule: Rule,
+    /// What an explanation says beside the refusal; the caller is never told.
+    pub(super) because: Option<String>,
 }
 
 impl<'a> Attempt<'a> {
@@ -56,6 +58,7 @@ impl<'a> Attempt<'a> {
             mark: None,
             rests_on: Vec::new(),
             rule: Rule::Authenticate,
+            because: None,
         }
     }
 
@@ -115,19 +118,24 @@ impl<'a> Attempt<'a> {
         let registry = &self.state.registry;
         let agent = registry.agent(&principal.id).ok_or(Refusal::ClientUnknown)?;
         let limits = self.server.settings.tasks;
-        let bounded = exchange::decide(registry, agent, subject, request, limits, self.now).map_err(
-            |(rule, refusal)| {
-                self.rule = rule;
-                refusal
-            },
-        )?;
+        let bounded =
+            exchange::decide(registry, agent, subject, request, limits, self.now).map_err(|stopped| {
+                (self.rule, self.because) = (stopped.rule, stopped.because);
+                stopped.refusal
+            })?;
         self.rule = Rule::Policy;
         let tools = impacts(registry, &bounded);
         let named: Vec<_> = tools.iter().map(|(name, impact)| (name.clone(), impact.as_str())).collect();
         match self.state.policy.decide(&bounded, &named, self.now) {
             Verdict::Permit => {}
-            Verdict::Deny => return Err(Refusal::PolicyDenied.into()),
-            Verdict::NeedsApproval => return Err(Refusal::PolicyNeedsApproval.into()),
+            Verdict::Deny(because) => {
+                self.because = Some(because);
+                return Err(Refusal::PolicyDenied.into());
+            }
+            Verdict::NeedsApproval(because) => {
+                self.because = Some(because);
+                return Err(Refusal::PolicyNeedsApproval.into());
+            }
         }
         if bounded.resource.token.sender_constraint == SenderConstraint::Required {
             return Err(Refusal::SenderConstraintRequired.into());

@@ -63,7 +63,7 @@ pub async fn explain(
     let rules = Rule::ALL
         .iter()
         .enumerate()
-        .map(|(index, rule)| report(index, *rule, attempt.rule, refusal))
+        .map(|(index, rule)| report((index, *rule), attempt.rule, refusal, attempt.because.as_deref()))
         .collect();
     Ok(Explanation {
         granted: refusal.is_none(),
@@ -73,10 +73,18 @@ pub async fn explain(
     })
 }
 
-fn report(index: usize, rule: Rule, stopped_at: Rule, refusal: Option<Refusal>) -> RuleReport {
+fn report(
+    (index, rule): (usize, Rule),
+    stopped_at: Rule,
+    refusal: Option<Refusal>,
+    because: Option<&str>,
+) -> RuleReport {
     let stop = Rule::ALL.iter().position(|rule| *rule == stopped_at).unwrap_or_default();
     let (verdict, detail) = match refusal {
-        Some(refusal) if index == stop => ("refuse", refusal.wire().description.to_owned()),
+        Some(refusal) if index == stop => {
+            let description = refusal.wire().description;
+            ("refuse", because.map_or(description.to_owned(), |because| format!("{description} ({because})")))
+        }
         Some(_) if index > stop => ("not_reached", String::new()),
         _ => ("pass", passed(rule).to_owned()),
     };
