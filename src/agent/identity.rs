@@ -2,24 +2,16 @@
 //! (draft-ietf-oauth-spiffe-client-auth-02).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::error::Error;
 use crate::entropy::Entropy;
-use crate::jose::{PrivateJwk, SigningKey, Unverified};
+use crate::jose::{ClientKey, ClientKeyError, PrivateJwk, Unverified};
 use crate::protocol::token_type::{JWT_BEARER, JWT_SPIFFE};
 use crate::secret::Secret;
 use crate::time::Timestamp;
-
-/// How long an assertion that we sign may be used, in seconds: long enough for slow networks, far below the 300 s that
-/// the server accepts.
-const ASSERTION_SECONDS: i64 = 60;
 
 /// The most bytes that are read from a credential file.
 const MOST: u64 = 64 * 1024;
@@ -39,28 +31,19 @@ pub enum Identity {
 
 /// An agent's private key file: `{"issuer", "client_id", "private_jwk"}`.
 #[derive(Clone, Debug)]
-pub struct KeyFile {
-    issuer: Option<String>,
-    client_id: String,
-    key: Arc<SigningKey>,
-}
-
-#[derive(Deserialize)]
-struct KeyFileContent {
-    #[serde(default)]
-    issuer: Option<String>,
-    client_id: String,
-    private_jwk: Value,
-}
+pub struct KeyFile(ClientKey);
 
 impl KeyFile {
     /// Reads the file. One that other users of the machine can read or change is refused, as ssh does.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = read_secret(path, true)?;
-        let content: KeyFileContent = serde_json::from_str(&text)
-            .map_err(|error| unusable(path, format!("isn't a private key file (line {})", error.line())))?;
-        Self::new(content.client_id, content.issuer, content.private_jwk)
-            .map_err(|error| unusable(path, error.to_string()))
+        ClientKey::parse(&text).map(Self).map_err(|error| match error {
+            ClientKeyError::Malformed { line: Some(line) } => {
+                unusable(path, format!("isn't a private key file (line {line})"))
+            }
+            ClientKeyError::Malformed { line: None } => unusable(path, error),
+            ClientKeyError::Key(error) => unusable(path, error),
+        })
     }
 
     /// An identity from its parts; `issuer`, if given, is the only server that the key will be used with.
@@ -69,31 +52,21 @@ impl KeyFile {
         issuer: Option<String>,
         private_jwk: Value,
     ) -> Result<Self, crate::jose::JwkError> {
-        let key = Arc::new(PrivateJwk::parse(private_jwk)?.signing_key()?);
-        Ok(Self { issuer, client_id, key })
+        Ok(Self(ClientKey::new(client_id, issuer, PrivateJwk::parse(private_jwk)?.signing_key()?)))
     }
 
     /// The server that the key is registered with, where the file says.
     pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+        self.0.issuer()
     }
 
     /// The agent's id.
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        self.0.client_id()
     }
 
     fn sign(&self, issuer: &str, now: Timestamp, entropy: &Entropy) -> Result<Secret, Error> {
-        // RFC 10070: the audience is the authorization server's issuer identifier and nothing besides.
-        let claims = json!({
-            "iss": self.client_id,
-            "sub": self.client_id,
-            "aud": issuer,
-            "jti": URL_SAFE_NO_PAD.encode(entropy.bytes::<16>()),
-            "iat": now,
-            "exp": now.plus(ASSERTION_SECONDS),
-        });
-        let signed = self.key.sign("client-authentication+jwt", &claims);
+        let signed = self.0.assertion(issuer, now, entropy);
         signed.map(Secret::new).map_err(|error| Error::Identity(error.to_string()))
     }
 }
@@ -199,6 +172,8 @@ fn unusable(path: &Path, why: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::jose::{Algorithm, JwkSet};
 

@@ -10,13 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::CliError;
 use crate::entropy::Entropy;
-use crate::jose::{PrivateJwk, SigningKey};
-use crate::protocol::strict_json;
+use crate::jose::{ClientKey, ClientKeyError};
 use crate::protocol::token_type::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::time::Clock;
-
-/// How long an assertion of ours may be used, in seconds; the server takes up to 300.
-const ASSERTION_LIFETIME: i64 = 60;
 
 /// How to reach the admin API.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,7 +44,7 @@ pub struct Credentials {
     pub issuer: String,
     /// The administrator's client id.
     pub client_id: String,
-    key: SigningKey,
+    key: ClientKey,
 }
 
 impl Credentials {
@@ -71,31 +67,17 @@ impl Credentials {
         let mut text = zeroize::Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(|error| refused(error.to_string()))?;
         let shape = "not a credentials file: {\"issuer\", \"client_id\", \"private_jwk\"}";
-        let mut members = strict_json::object(text.as_bytes(), 4).map_err(|_| refused(shape.into()))?;
-        let mut text = |name: &str| match members.remove(name) {
-            Some(Value::String(text)) => Ok(text),
-            _ => Err(refused(shape.into())),
-        };
-        let (issuer, client_id) = (text("issuer")?, text("client_id")?);
-        let jwk = members.remove("private_jwk").unwrap_or_default();
-        let key = PrivateJwk::parse(jwk).and_then(|jwk| jwk.signing_key());
-        let key = key.map_err(|error| refused(format!("the private key can't be used: {error}")))?;
-        Ok(Self { issuer, client_id, key })
+        let key = ClientKey::parse(&text).map_err(|error| match error {
+            ClientKeyError::Malformed { .. } => refused(shape.into()),
+            ClientKeyError::Key(error) => refused(format!("the private key can't be used: {error}")),
+        })?;
+        let issuer = key.issuer().ok_or_else(|| refused(shape.into()))?.to_owned();
+        Ok(Self { issuer, client_id: key.client_id().to_owned(), key })
     }
 
     /// A fresh `private_key_jwt` (RFC 7523 §3) for the issuer.
     fn assertion(&self) -> Result<String, CliError> {
-        let now = Clock::System.now();
-        let claims = json!({
-            "iss": self.client_id,
-            "sub": self.client_id,
-            // RFC 10070: the audience is the issuer and nothing else.
-            "aud": self.issuer,
-            "jti": Entropy::default().ordered_id("ast", now),
-            "iat": now,
-            "exp": now.plus(ASSERTION_LIFETIME),
-        });
-        let signed = self.key.sign("client-authentication+jwt", &claims);
+        let signed = self.key.assertion(&self.issuer, Clock::System.now(), &Entropy::default());
         signed.map_err(|error| CliError::new(format!("can't sign with the administrator's key: {error}")))
     }
 }

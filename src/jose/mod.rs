@@ -4,6 +4,7 @@
 //! left with what ring lacks: RSA key generation, key import, and P-521. `docs/decisions/0001-josekit-and-ring.md`.
 
 mod algorithm;
+mod client_assertion;
 mod jwk;
 mod ring_jws;
 mod signer;
@@ -11,6 +12,7 @@ mod test_keys;
 mod unverified;
 
 pub use algorithm::Algorithm;
+pub use client_assertion::{ClientKey, ClientKeyError};
 pub use jwk::{JwkError, JwkSet, PublicJwk};
 pub use signer::{PrivateJwk, SigningKey};
 pub use test_keys::is_test_key;

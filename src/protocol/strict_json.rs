@@ -8,6 +8,13 @@ use serde_json::{Map, Value};
 #[error("not a strict JSON object: {0}")]
 pub struct NotStrict(#[from] serde_json::Error);
 
+impl NotStrict {
+    /// The line at which reading stopped.
+    pub fn line(&self) -> usize {
+        self.0.line()
+    }
+}
+
 /// Parses one JSON object; `depth` is how many levels of nesting are allowed.
 pub fn object(bytes: &[u8], depth: usize) -> Result<Map<String, Value>, NotStrict> {
     match value(bytes, depth)? {

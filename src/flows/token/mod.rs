@@ -2,6 +2,7 @@
 
 mod ask;
 mod attempt;
+mod decide;
 mod explain;
 mod mint;
 mod response;

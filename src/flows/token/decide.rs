@@ -1,0 +1,178 @@
+//! One decision about a token request, rule by rule (design section 4).
+
+use super::ask::{Ask, Form};
+use super::attempt::Attempt;
+use super::mint::{self, Minted};
+use super::response::TokenResponse;
+use crate::domain::exchange::{self, Rule, Subject};
+use crate::domain::refusal::Refusal;
+use crate::domain::registry::{Impact, Principal, PrincipalKind, SenderConstraint};
+use crate::domain::task;
+use crate::flows::client_authentication::claimed;
+use crate::flows::{FlowError, authenticate, own_token, subject_token, svid};
+use crate::policy::Verdict;
+use crate::protocol::token_type::TokenType;
+use crate::storage::journal::Mint;
+
+impl Attempt<'_> {
+    /// Rules 1 to 9: refuses at the first that fails, else mints.
+    pub(super) async fn decide(&mut self, form: &Form<'_>) -> Result<(Mint, TokenResponse), FlowError> {
+        let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
+        let client =
+            client.inspect_err(|_| self.event.client_id = claimed(self.state, form.credentials.assertion))?;
+        self.mark = client.mark;
+        self.server.limits.token.take(&self.tenant.name, &client.id)?;
+        self.event.client_id = Some(client.id.clone());
+        let principal = self.state.registry.principal(&client.id).ok_or(Refusal::ClientUnknown)?;
+        let minted = self.decide_for(principal, form).await?;
+        let exchanged = matches!(form.ask()?, Ask::Exchange { .. });
+        Ok(minted.into_parts(exchanged))
+    }
+
+    /// Rules 2 to 9 for a client that is known.
+    pub(super) async fn decide_for(
+        &mut self,
+        principal: &Principal,
+        form: &Form<'_>,
+    ) -> Result<Minted, FlowError> {
+        self.rule = Rule::Actor;
+        let ask = form.ask()?;
+        let request = form.request()?;
+        self.note_request(&request);
+        if principal.kind != PrincipalKind::Agent {
+            return self.builtin(principal, &ask, &request);
+        }
+        let subject = match ask {
+            Ask::ClientCredentials => Subject::Nobody,
+            Ask::Exchange { subject, actor } => {
+                let actor_task = self.check_actor(principal, actor).await?;
+                self.rule = Rule::Subject;
+                let (server, tenant, state) = (self.server, self.tenant, self.state);
+                let proved =
+                    subject_token::verify(server, tenant, state, principal, subject, self.now).await?;
+                check_same_task(&proved, actor_task.as_deref())?;
+                if let Subject::Token(claims, _) = &proved {
+                    self.rest_on(claims, subject.0);
+                }
+                proved
+            }
+        };
+        self.note_subject(&subject);
+        self.grant(principal, &subject, &request)
+    }
+
+    /// Rules 4 to 9.
+    fn grant(
+        &mut self,
+        principal: &Principal,
+        subject: &Subject,
+        request: &exchange::Request,
+    ) -> Result<Minted, FlowError> {
+        let registry = &self.state.registry;
+        let agent = registry.agent(&principal.id).ok_or(Refusal::ClientUnknown)?;
+        let limits = self.server.settings.tasks;
+        let bounded =
+            exchange::decide(registry, agent, subject, request, limits, self.now).map_err(|stopped| {
+                (self.rule, self.because) = (stopped.rule, stopped.because);
+                stopped.refusal
+            })?;
+        self.rule = Rule::Policy;
+        let tools = impacts(registry, &bounded);
+        let named: Vec<_> = tools.iter().map(|(name, impact)| (name.clone(), impact.as_str())).collect();
+        match self.state.policy.decide(&bounded, &named, self.now) {
+            Verdict::Permit => {}
+            Verdict::Deny(because) => {
+                self.because = Some(because);
+                return Err(Refusal::PolicyDenied.into());
+            }
+            Verdict::NeedsApproval(because) => {
+                self.because = Some(because);
+                return Err(Refusal::PolicyNeedsApproval.into());
+            }
+        }
+        if bounded.resource.token.sender_constraint == SenderConstraint::Required {
+            return Err(Refusal::SenderConstraintRequired.into());
+        }
+        self.rule = Rule::Task;
+        let deadline = task::deadline(&bounded.plan, request.task_lifetime, limits, self.now)?;
+        let worst = tools.iter().map(|(_, impact)| *impact).max();
+        mint::for_agent(self, &bounded, request, (subject, worst, deadline))
+    }
+
+    /// Rule 2: "the authenticated client is the actor". An actor token must prove the same agent; the task that it
+    /// belongs to, if it is one of ours, is returned.
+    async fn check_actor(
+        &mut self,
+        principal: &Principal,
+        actor: Option<(&str, TokenType)>,
+    ) -> Result<Option<String>, FlowError> {
+        let (server, tenant, state) = (self.server, self.tenant, self.state);
+        match actor {
+            None => Ok(None),
+            Some((token, TokenType::AccessToken)) => {
+                let verified = own_token::verify(server, tenant, state, token, self.now).await?;
+                let verified = verified.ok_or(Refusal::ActorTokenNotAccepted)?;
+                if verified.claims.actor() == Some(&principal.id) && verified.claims.cnf.is_none() {
+                    self.rest_on(&verified.claims, token);
+                    Ok(verified.claims.task.clone())
+                } else {
+                    Err(Refusal::ActorTokenNotOfClient.into())
+                }
+            }
+            Some((token, TokenType::Jwt)) => {
+                let proved = svid::verify(server, tenant, state, token, self.now).await;
+                let proved = proved.map_err(|error| match error {
+                    FlowError::Refused(_) => Refusal::ActorTokenNotAccepted.into(),
+                    fault => fault,
+                })?;
+                let same = principal.spiffe_ids.iter().any(|id| id == proved.as_str());
+                if same { Ok(None) } else { Err(Refusal::ActorTokenNotOfClient.into()) }
+            }
+            Some((_, TokenType::IdToken)) => Err(Refusal::ActorTokenNotAccepted.into()),
+        }
+    }
+
+    /// Administrators' tools and enforcers act for nobody and get tokens for this server's own endpoints only.
+    fn builtin(
+        &mut self,
+        principal: &Principal,
+        ask: &Ask<'_>,
+        request: &exchange::Request,
+    ) -> Result<Minted, FlowError> {
+        if !matches!(ask, Ask::ClientCredentials) {
+            return Err(Refusal::GrantNotForThisClient.into());
+        }
+        self.rule = Rule::Target;
+        mint::for_builtin(self, principal, request)
+    }
+}
+
+/// A subject of one task and an actor of another, each genuine, must not be spliced into one token.
+fn check_same_task(subject: &Subject, actor_task: Option<&str>) -> Result<(), Refusal> {
+    match (subject, actor_task) {
+        (Subject::Token(claims, _), Some(actor)) => {
+            let related = claims.task.as_deref() == Some(actor)
+                || claims.task_ancestors.iter().any(|task| task == actor);
+            if related { Ok(()) } else { Err(Refusal::ActorTokenNotOfClient) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tools that would be granted, each with its impact; one that the resource doesn't declare counts as the worst.
+fn impacts(
+    registry: &crate::domain::registry::Registry,
+    bounded: &exchange::Bounded<'_>,
+) -> Vec<(String, Impact)> {
+    let names =
+        registry.detail_types.tools_for(&bounded.authorization_details, bounded.resource.resource.as_str());
+    let impact =
+        |name: &String| bounded.resource.tool(name).map_or(Impact::ExternalWrite, |tool| tool.impact);
+    names
+        .into_iter()
+        .map(|name| {
+            let impact = impact(&name);
+            (name, impact)
+        })
+        .collect()
+}
