@@ -14,3 +14,4 @@ mod harness;
 mod properties;
 mod storage;
 mod stories;
+mod vectors;

@@ -1,7 +1,9 @@
 //! A file for each endpoint or subject; names are refusals.
 
 mod admin;
+mod algorithms;
 mod client_authentication;
+mod connections;
 mod delegation;
 mod http_rules;
 mod introspection;
@@ -9,3 +11,4 @@ mod narrowing;
 mod revocation;
 mod tenants;
 mod token_exchange;
+mod upstream;

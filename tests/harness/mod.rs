@@ -8,6 +8,7 @@ mod form;
 mod jws;
 mod reply;
 mod tenant;
+mod tls;
 mod world;
 
 pub(crate) use database::Engine;
@@ -16,6 +17,7 @@ pub(crate) use form::Form;
 pub(crate) use jws::{Key, b64};
 pub(crate) use reply::{Reply, assert_refused, claims};
 pub(crate) use tenant::Tenant;
+pub(crate) use tls::Site;
 pub(crate) use world::{World, run};
 
 /// Runs each named `async fn(&mut World)` as a test on both engines.

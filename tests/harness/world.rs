@@ -111,6 +111,11 @@ impl World {
         self.database.remove().await;
     }
 
+    /// Where the server keeps what isn't in the database.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.database.folder.path()
+    }
+
     /// Moves the clock.
     pub(crate) fn advance(&self, seconds: i64) {
         self.clock.advance(seconds);
