@@ -168,6 +168,20 @@ impl Tenant {
         running.join_all().await
     }
 
+    /// Sends a request again and again, many at once, until it is limited. The statuses of the answers.
+    pub(crate) async fn flood(&self, request: impl Fn() -> reqwest::RequestBuilder) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        while statuses.len() < 20_000 && !statuses.contains(&429) {
+            let mut running = tokio::task::JoinSet::new();
+            for _ in 0..200 {
+                let sent = request().send();
+                running.spawn(async move { sent.await.unwrap().status().as_u16() });
+            }
+            statuses.extend(running.join_all().await);
+        }
+        statuses
+    }
+
     /// Introspects as an enforcer.
     pub(crate) async fn introspect(&self, enforcer: &str, token: &str) -> Reply {
         self.post(&self.form("/oauth/introspect", enforcer).add("token", token)).await
