@@ -16,11 +16,12 @@ pub struct Limits {
     pub token: Limiter,
     /// Of introspections.
     pub introspection: Limiter,
-    /// Of requests whose client could not be authenticated, each of which is a row in the audit trail.
+    /// Of refusals that are a row of their own in the audit trail: strangers share one limit, and each client that has
+    /// proved who it is has another.
     pub strangers: Limiter,
 }
 
-/// Failed authentications per second and tenant.
+/// Such refusals per second and tenant, and per client.
 const STRANGERS: u32 = 200;
 
 impl Limits {
