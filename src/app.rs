@@ -12,16 +12,18 @@ use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeConfig;
 use crate::domain::registry::Document;
 use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
-use crate::flows::{FlowError, Limits, Server, Settings, admin, audit_trail, signing_keys};
+use crate::flows::{FlowError, Limits, Server, Settings, admin, audit_trail, fleet, signing_keys};
 use crate::http::{Node, router};
 use crate::secret::{Digest, Secret};
 use crate::storage::journal::Journal;
+use crate::storage::news::News;
 use crate::storage::wrapping::WrappingKey;
 use crate::storage::{Db, StorageError};
 use crate::time::Clock;
@@ -66,6 +68,8 @@ pub struct App {
 
 /// How often a node looks for news in the log and the registry.
 const REFRESH: Duration = Duration::from_millis(200);
+/// How often nodes tell each other how far their enforcers have come.
+const REPORT: Duration = Duration::from_millis(250);
 /// How often keys are moved on, the chain is signed, and what is spent is forgotten.
 const UPKEEP: Duration = Duration::from_mins(1);
 /// How long requests under way may take to end when the server stops.
@@ -95,6 +99,8 @@ impl App {
             Some(tenant) => admin::offer_bootstrap(&server, &tenant).await?,
             None => None,
         };
+        // The other nodes know of this one before it grants its first lease.
+        fleet::report(&server).await?;
         let listener =
             TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
         let address = listener.local_addr().map_err(|error| AppError::Listen(config.listen, error))?;
@@ -103,6 +109,7 @@ impl App {
         let node = Node::new(server.clone(), metrics.clone());
         let accepting = tokio::spawn(accept(listener, node, stop.clone()));
         let keeping = tokio::spawn(keep_up(server.clone(), metrics, stop.clone()));
+        tokio::spawn(hear(server.clone()));
         tracing::info!(%address, issuer = %config.public_url, database = server.db.engine(), "taskpass is ready");
         Ok(Self { address, server, bootstrap, stop, accepting, keeping, journal })
     }
@@ -110,6 +117,7 @@ impl App {
     /// Stops taking connections, lets requests under way end, writes what is decided, and closes the database.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.server.stopping.cancel();
         let _ = self.accepting.await;
         let _ = self.keeping.await;
         for tenant in self.server.tenants() {
@@ -219,14 +227,46 @@ async fn accept(listener: TcpListener, node: Node, stop: CancellationToken) {
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
+/// Looks at once when another node says that there is news. Without it nodes look every [`REFRESH`] all the same.
+async fn hear(server: Arc<Server>) {
+    let mut news = None;
+    loop {
+        let heard = async {
+            let listener = match &mut news {
+                Some(listener) => listener,
+                None => news.insert(News::listen(&server.db).await?),
+            };
+            listener.next().await?;
+            server.refresh().await
+        };
+        let heard = tokio::select! {
+            heard = heard => heard,
+            () = server.stopping.cancelled() => return,
+        };
+        if let Err(error) = heard {
+            tracing::warn!(%error, "the other nodes' announcements can't be heard; this one looks by itself");
+            news = None;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
 async fn keep_up(server: Arc<Server>, metrics: Option<PrometheusHandle>, stop: CancellationToken) {
     let mut refresh = tokio::time::interval(REFRESH);
     let mut upkeep = tokio::time::interval(UPKEEP);
+    let mut report = tokio::time::interval(REPORT);
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = refresh.tick() => {
                 if let Err(error) = server.refresh().await {
                     tracing::warn!(%error, "the log could not be read; this node refuses to decide once its lease runs out");
+                }
+            }
+            _ = report.tick() => {
+                if let Err(error) = fleet::exchange(&server).await {
+                    tracing::warn!(%error, "the other nodes could not be told of this one's enforcers");
                 }
             }
             _ = upkeep.tick() => {

@@ -1,8 +1,8 @@
 //! Time as a value: seconds since the Unix epoch, read once per request at the edge and handed down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,34 +33,91 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
+/// A reading of a clock that only runs forward, and that runs on while the machine sleeps (CLOCK_BOOTTIME): what leases
+/// and freshness are counted in. Never compared with a [`Timestamp`], nor with a reading from another machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uptime(Duration);
+
+impl Uptime {
+    /// The moment that lies `since_start` after the clock's own beginning.
+    pub const fn at(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// This moment plus `duration`.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// This moment less `duration`.
+    #[must_use]
+    pub fn back(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
+    /// The time from `earlier` to this moment; nothing when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Whole seconds since the clock's beginning.
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+}
+
 /// Where the time comes from: the machine, or a test that moves it by hand.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The machine's wall clock.
+    /// The machine's clocks.
     #[default]
     System,
-    /// A clock that stands still until it is set.
-    Manual(Arc<AtomicI64>),
+    /// Clocks that stand still until they are moved.
+    Manual(Arc<ManualClock>),
+}
+
+/// A wall clock and an uptime that a test moves.
+#[derive(Debug)]
+pub struct ManualClock {
+    wall: AtomicI64,
+    up: AtomicU64,
 }
 
 impl Clock {
     /// A clock that stands at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Timestamp) -> Self {
-        Self::Manual(Arc::new(AtomicI64::new(start.0)))
+        Self::Manual(Arc::new(ManualClock { wall: AtomicI64::new(start.0), up: AtomicU64::new(1_000) }))
     }
 
     /// The current time. A wall clock before 1970 reads as 0, at which every token has its `iat` in the future.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp(system_seconds()),
-            Self::Manual(seconds) => Timestamp(seconds.load(Ordering::SeqCst)),
+            Self::Manual(clock) => Timestamp(clock.wall.load(Ordering::SeqCst)),
         }
     }
 
-    /// Moves a manual clock by `seconds`; the system clock is not moved.
-    pub fn advance(&self, seconds: i64) {
-        if let Self::Manual(current) = self {
-            current.fetch_add(seconds, Ordering::SeqCst);
+    /// How long the clock that only runs forward has run.
+    pub fn uptime(&self) -> Uptime {
+        match self {
+            Self::System => uptime(),
+            Self::Manual(clock) => Uptime(Duration::from_secs(clock.up.load(Ordering::SeqCst))),
+        }
+    }
+
+    /// Lets `seconds` pass on a manual clock; the machine's are not moved.
+    pub fn advance(&self, seconds: u32) {
+        if let Self::Manual(clock) = self {
+            clock.wall.fetch_add(seconds.into(), Ordering::SeqCst);
+            clock.up.fetch_add(seconds.into(), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets a manual wall clock forward or back by `seconds`, as an operator or a time server does; no time passes.
+    pub fn step(&self, seconds: i64) {
+        if let Self::Manual(clock) = self {
+            clock.wall.fetch_add(seconds, Ordering::SeqCst);
         }
     }
 }
@@ -76,4 +133,11 @@ fn system_seconds() -> i64 {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// Linux's CLOCK_BOOTTIME. CLOCK_MONOTONIC stops while the machine sleeps, and a lease must not.
+fn uptime() -> Uptime {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Uptime(Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default()))
 }

@@ -3,7 +3,8 @@
 //! A token is dead if its log differs, or if it was decided before a cutoff of **any** scope that it matches. Integers,
 //! no timestamps. Every scope is always tested: no level masks another.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,54 @@ pub struct Cutoff {
     pub expires_at: Timestamp,
 }
 
+/// A cutoff as enforcers see it: what was cut, not by whom or why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Its number in the log.
+    pub seq: u64,
+    /// What kind of thing was cut.
+    pub scope_kind: ScopeKind,
+    /// Which one.
+    pub scope_id: Arc<str>,
+}
+
+impl From<&Cutoff> for Cut {
+    fn from(cutoff: &Cutoff) -> Self {
+        Self { seq: cutoff.seq, scope_kind: cutoff.scope_kind, scope_id: cutoff.scope_id.as_str().into() }
+    }
+}
+
+/// A stretch of the log: everything that its reader may see after entry `prev`, up to and including entry `seq`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The entry before the stretch.
+    pub prev: u64,
+    /// The last entry that it covers, whether the reader may see that one or not.
+    pub seq: u64,
+    /// The entries.
+    pub cutoffs: Vec<Cut>,
+}
+
+impl Stretch {
+    /// The stretch after `prev` of a log of which nothing is hidden.
+    ///
+    /// # Errors
+    /// A number is missing.
+    pub fn whole(prev: u64, cutoffs: Vec<Cut>) -> Result<Self, LogError> {
+        match (prev + 1..).zip(&cutoffs).find(|(seq, cut)| *seq != cut.seq) {
+            Some((seq, _)) => Err(LogError::Gap(seq - 1)),
+            None => Ok(Self { prev, seq: cutoffs.last().map_or(prev, |last| last.seq), cutoffs }),
+        }
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        let rising = self.cutoffs.windows(2).all(|pair| pair[0].seq < pair[1].seq);
+        let within = self.cutoffs.first().is_none_or(|first| first.seq > self.prev)
+            && self.cutoffs.last().is_none_or(|last| last.seq <= self.seq);
+        if rising && within && self.prev <= self.seq { Ok(()) } else { Err(LogError::Disordered) }
+    }
+}
+
 /// How long a view remembers a cutoff, in seconds: longer than any token that it could hit.
 const MEMORY_SECONDS: u64 = (LIFETIME_CEILING + 2 * LEEWAY + LONGEST_LEASE).unsigned_abs();
 
@@ -157,22 +206,40 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct CutoffSet {
     rev: Rev,
-    /// The newest entry that has been forgotten.
+    /// The newest entry that has been forgotten, or was never learnt.
     floor: u64,
-    live: [HashMap<Box<str>, u64>; ScopeKind::ALL.len()],
-    /// (uptime in seconds at which it can be forgotten, seq, kind, id).
-    expiry: BTreeSet<(u64, u64, usize, Box<str>)>,
+    live: [HashMap<Arc<str>, u64>; ScopeKind::ALL.len()],
+    /// The same entries in the order of their numbers, each with the uptime in seconds at which it can be forgotten.
+    entries: VecDeque<(u64, Cut)>,
 }
 
-/// An entry was missed: the log must be read again.
+/// Why a piece of the log can't be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the revocation log has a gap before entry {0}")]
-pub struct Gap(pub u64);
+pub enum LogError {
+    /// Entries before it were missed: the log must be read again.
+    #[error("the revocation log has a gap after entry {0}")]
+    Gap(u64),
+    /// Its entries are out of order, or outside of what it says it covers.
+    #[error("the entries of the revocation log are out of order")]
+    Disordered,
+}
 
 impl CutoffSet {
     /// An empty view of a log that has come to `rev`.
     pub fn new(rev: Rev) -> Self {
-        Self { rev, floor: 0, live: std::array::from_fn(|_| HashMap::new()), expiry: BTreeSet::new() }
+        Self { floor: 0, live: std::array::from_fn(|_| HashMap::new()), entries: VecDeque::new(), rev }
+    }
+
+    /// A view of a log that has come to `rev`, from the entries after `floor` that can still hit a token.
+    ///
+    /// # Errors
+    /// The entries are not in order, or not between `floor` and `rev`.
+    pub fn restore(rev: Rev, floor: u64, cutoffs: Vec<Cut>, uptime: u64) -> Result<Self, LogError> {
+        let stretch = Stretch { prev: floor, seq: rev.seq, cutoffs };
+        let mut set = Self::new(Rev { seq: floor, ..rev });
+        set.floor = floor;
+        set.apply(&stretch, uptime)?;
+        Ok(set)
     }
 
     /// How far this view has come.
@@ -180,51 +247,53 @@ impl CutoffSet {
         &self.rev
     }
 
+    /// The newest entry that this view can no longer tell of.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// How many live entries it holds.
     pub fn len(&self) -> usize {
-        self.expiry.len()
+        self.entries.len()
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.expiry.is_empty()
+        self.entries.is_empty()
     }
 
-    /// Applies the next entry at `uptime`. One that is already applied changes nothing; a gap is refused.
-    pub fn apply(&mut self, cutoff: &Cutoff, uptime: u64) -> Result<(), Gap> {
-        if cutoff.seq <= self.rev.seq {
-            return Ok(());
-        }
-        if cutoff.seq != self.rev.seq + 1 {
-            return Err(Gap(cutoff.seq));
-        }
-        self.insert(cutoff, uptime);
-        self.rev.seq = cutoff.seq;
-        Ok(())
+    /// The live entries after `seq`, oldest first; `None` if some of them may be forgotten already.
+    pub fn after(&self, seq: u64) -> Option<impl Iterator<Item = &Cut>> {
+        let known = seq >= self.floor;
+        let from = self.entries.partition_point(|(_, cut)| cut.seq <= seq);
+        known.then(|| self.entries.range(from..).map(|(_, cut)| cut))
     }
 
-    /// Adds an entry of a snapshot, whose expired entries are left out and leave gaps.
+    /// Applies a stretch of the log at `uptime`. What is applied already changes nothing; a gap is refused.
     ///
-    /// When it may be forgotten is counted in `uptime` (seconds on a clock that only runs forward) from when it was
+    /// When an entry may be forgotten is counted in `uptime` (seconds on a clock that only runs forward) from when it was
     /// learnt: a wall clock that steps ahead and back again must not bring the dead back.
-    pub fn insert(&mut self, cutoff: &Cutoff, uptime: u64) {
-        let kind = cutoff.scope_kind as usize;
-        let id: Box<str> = cutoff.scope_id.as_str().into();
-        let newest = self.live[kind].entry(id.clone()).or_default();
-        *newest = cutoff.seq.max(*newest);
-        self.expiry.insert((uptime + MEMORY_SECONDS, cutoff.seq, kind, id));
+    pub fn apply(&mut self, stretch: &Stretch, uptime: u64) -> Result<(), LogError> {
+        stretch.check()?;
+        if stretch.prev > self.rev.seq {
+            return Err(LogError::Gap(self.rev.seq));
+        }
+        for cut in stretch.cutoffs.iter().filter(|cut| cut.seq > self.rev.seq) {
+            self.live[cut.scope_kind as usize].insert(cut.scope_id.clone(), cut.seq);
+            self.entries.push_back((uptime + MEMORY_SECONDS, cut.clone()));
+        }
+        self.rev.seq = self.rev.seq.max(stretch.seq);
+        Ok(())
     }
 
     /// Forgets what can no longer hit a token.
     pub fn purge(&mut self, uptime: u64) {
-        while self.expiry.first().is_some_and(|(forget_at, ..)| *forget_at <= uptime) {
-            let Some((_, seq, kind, id)) = self.expiry.pop_first() else {
-                break;
-            };
-            self.floor = self.floor.max(seq);
+        while let Some((_, cut)) = self.entries.pop_front_if(|(forget_at, _)| *forget_at <= uptime) {
+            self.floor = self.floor.max(cut.seq);
+            let live = &mut self.live[cut.scope_kind as usize];
             // A newer cutoff of the same scope lives on under its own number.
-            if self.live[kind].get(&id) == Some(&seq) {
-                self.live[kind].remove(&id);
+            if live.get(&cut.scope_id) == Some(&cut.seq) {
+                live.remove(&cut.scope_id);
             }
         }
     }
@@ -240,7 +309,8 @@ impl CutoffSet {
         }
         // A key is never used again, and whoever stole it writes any `rev` he likes: its cutoff is absolute.
         let hit = |(kind, id): &(ScopeKind, &str)| {
-            let cut = self.live[*kind as usize].get(*id);
+            let live = &self.live[*kind as usize];
+            let cut = if live.is_empty() { None } else { live.get(*id) };
             cut.is_some_and(|seq| *kind == ScopeKind::Key || claims.rev.seq < *seq)
         };
         match scopes(claims, kid).find(hit) {
@@ -250,9 +320,11 @@ impl CutoffSet {
         }
     }
 
-    /// Whether calls of `tool` at `resource` are cut.
-    pub fn is_tool_cut(&self, resource: &str, tool: &str) -> bool {
+    /// Whether calls of `tool` at the token's resource are cut. A token that was decided after the cutoff was minted with
+    /// the tool reinstated.
+    pub fn is_tool_cut(&self, claims: &AccessTokenClaims, tool: &str) -> bool {
         let tools = &self.live[ScopeKind::Tool as usize];
-        !tools.is_empty() && tools.contains_key(format!("{resource}#{tool}").as_str())
+        let cut = |id: String| tools.get(id.as_str()).is_some_and(|seq| claims.rev.seq < *seq);
+        !tools.is_empty() && cut(format!("{}#{tool}", claims.aud))
     }
 }

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod cutoff;
 pub mod delegation;
 pub mod exchange;
+pub mod feed;
+pub mod lease;
 pub mod narrowing;
 pub mod refusal;
 pub mod registry;

@@ -225,6 +225,12 @@ refusals! {
         "The bootstrap token is wrong, used or expired.";
     EntryUnknown "entry_unknown" NotFound "Taskpass"
         "There is no such entry.";
+    LogReplaced "log_replaced" Gone "Taskpass"
+        "The revocation log has another name now, or no longer goes back that far; start over from a snapshot.";
+    LogSetBack "log_set_back" Conflict "Taskpass"
+        "The caller has applied more of the revocation log than this server has; its database may have been set back.";
+    LeaseTooLong "lease_too_long" InvalidRequest "Taskpass"
+        "lease_seconds is 1 to 120.";
     TooManyRequests "too_many_requests" SlowDown "RFC 6585 section 4"
         "Too many requests; wait as long as Retry-After says.";
     Overloaded "overloaded" TemporarilyUnavailable "RFC 9110 section 15.6.4"

@@ -27,6 +27,15 @@ pub enum Unavailable {
     /// Not what the standard says the answer is.
     #[error("the issuer's answer is malformed: {0}")]
     Malformed(&'static str),
+    /// The issuer's revocation log is shorter than what was applied from it: its database was set back.
+    #[error("the issuer's revocation log has been set back")]
+    SetBack,
+    /// The token was decided under entries of the revocation log that the issuer doesn't have.
+    #[error("the token is ahead of the issuer's revocation log")]
+    Ahead,
+    /// The lease on the revocation log has run out.
+    #[error("what is known of the revocation log is too old")]
+    ViewStale,
     /// An attempt failed a moment ago, and the next one isn't due.
     #[error("the issuer failed a moment ago and is not asked again yet")]
     Resting,
@@ -73,8 +82,17 @@ pub(super) async fn post(
     read(request.send().await?, limit).await
 }
 
-async fn read(mut response: reqwest::Response, limit: usize) -> Result<Map<String, Value>, Unavailable> {
+/// Reads a text of at most `limit` bytes.
+pub(super) async fn read_text(response: reqwest::Response, limit: usize) -> Result<String, Unavailable> {
     let status = response.status();
+    let body = read_body(response, limit).await?;
+    if !status.is_success() {
+        return Err(Unavailable::Status { status: status.as_u16(), error: None });
+    }
+    String::from_utf8(body).map_err(|_| Unavailable::Malformed("it is not text"))
+}
+
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Unavailable> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > limit {
@@ -82,6 +100,16 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Map<Strin
         }
         body.extend_from_slice(&chunk);
     }
+    Ok(body)
+}
+
+/// Reads a JSON object of at most `limit` bytes.
+pub(super) async fn read(
+    response: reqwest::Response,
+    limit: usize,
+) -> Result<Map<String, Value>, Unavailable> {
+    let status = response.status();
+    let body = read_body(response, limit).await?;
     let object = strict_json::object(&body, 24);
     if !status.is_success() {
         let error = object.ok().and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));

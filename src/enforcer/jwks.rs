@@ -71,6 +71,13 @@ impl JwksCache {
         }
     }
 
+    /// The keys at hand, if they are young.
+    pub(super) fn fresh(&self) -> Option<Arc<JwkSet>> {
+        let fetched = self.fetched.load();
+        let young = fetched.as_ref().filter(|fetched| monotonic().duration_since(fetched.at) < FRESH)?;
+        Some(Arc::clone(&young.keys))
+    }
+
     fn keys_with(&self, kid: &str, age: Duration) -> Option<Arc<JwkSet>> {
         let fetched = self.fetched.load();
         let fetched = fetched.as_ref()?;

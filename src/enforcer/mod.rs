@@ -14,123 +14,39 @@
 //! # Ok(()) }
 //! ```
 
+mod bearer;
+mod check;
+mod config;
 pub mod credentials;
 pub mod decision;
+mod feed;
+pub mod follower;
 mod http;
 pub mod introspection;
 pub mod jwks;
 pub mod layer;
 pub mod metadata;
+mod sse;
+mod status;
 pub mod verifier;
 pub mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use config::{Config, ConfigError};
 pub use credentials::Credentials;
 pub use http::Unavailable;
 pub use layer::EnforcerLayer;
+pub use status::{Following, Status};
 pub use verifier::{LIFETIME_CEILING, TokenRefusal, VerifiedToken, Verifier};
 
-use crate::jose::{JwsError, Unverified};
+use crate::domain::narrowing::CallRefusal;
 use crate::protocol::resource::ResourceUri;
-use crate::time::Clock;
-use introspection::{Introspected, Introspector};
+use feed::Feed;
+use introspection::Introspector;
 use jwks::JwksCache;
-
-/// What an enforcer must know.
-#[derive(Clone, Debug)]
-pub struct Config {
-    issuer: String,
-    resource: ResourceUri,
-    name: Option<String>,
-    scopes: Vec<String>,
-    lifetime_ceiling: i64,
-    timeout: Duration,
-    plain_http: bool,
-    clock: Clock,
-    credentials: Option<Credentials>,
-}
-
-impl Config {
-    /// Tokens of `issuer` for `resource`, verified offline only.
-    pub fn new(issuer: &str, resource: ResourceUri) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            resource,
-            name: None,
-            scopes: Vec::new(),
-            lifetime_ceiling: LIFETIME_CEILING,
-            timeout: Duration::from_secs(3),
-            plain_http: false,
-            clock: Clock::System,
-            credentials: None,
-        }
-    }
-
-    /// Introspects every token on every request, as this enforcer: revocations are seen at once.
-    #[must_use]
-    pub fn introspect(mut self, credentials: Credentials) -> Self {
-        self.credentials = Some(credentials);
-        self
-    }
-
-    /// A name for people, in the metadata document.
-    #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
-        self
-    }
-
-    /// The scopes that this resource knows, in the metadata document.
-    #[must_use]
-    pub fn scopes(mut self, scopes: &[&str]) -> Self {
-        self.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        self
-    }
-
-    /// The longest `exp - iat` in seconds; [`LIFETIME_CEILING`] is the most.
-    #[must_use]
-    pub fn lifetime_ceiling(mut self, seconds: i64) -> Self {
-        self.lifetime_ceiling = seconds;
-        self
-    }
-
-    /// How long the issuer may take to answer; 3 seconds unless set.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Allows an issuer that is reached without TLS beyond this machine: whoever is on the wire can then name the keys.
-    #[must_use]
-    pub fn allow_plain_http(mut self) -> Self {
-        self.plain_http = true;
-        self
-    }
-
-    /// Where the time comes from.
-    #[must_use]
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-}
-
-/// Why an enforcer can't be built from its configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The issuer isn't an absolute URL, or is plain http beyond this machine.
-    #[error("the issuer must be an https URL (plain http only on this machine, or where allowed)")]
-    Issuer,
-    /// The credentials are for another issuer.
-    #[error("the credentials belong to another issuer")]
-    ForeignCredentials,
-    /// The HTTP client can't be built.
-    #[error("the HTTP client can't be built: {0}")]
-    Client(#[from] reqwest::Error),
-}
 
 /// Why a request isn't let through.
 #[derive(Debug, thiserror::Error)]
@@ -143,32 +59,66 @@ pub enum EnforcementError {
     Stale(#[from] Unavailable),
 }
 
+/// What an enforcer does when its knowledge of the revocation log is older than its lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StalePolicy {
+    /// Refuses, with 503.
+    #[default]
+    Deny,
+    /// Asks the issuer about this token, and refuses if there is no answer.
+    Introspect,
+    /// Lets a token in until it expires, unless a cutoff that is known hits it. For tools that only read.
+    TtlOnly,
+}
+
+/// How an enforcer learns of revocations.
+enum Source {
+    /// Not at all: tokens live until they expire.
+    None,
+    /// By asking the issuer about each token on each request.
+    Introspection(Introspector),
+    /// By following the issuer's revocation log.
+    Feed(Arc<Feed>, Introspector),
+}
+
 /// The enforcer of one resource. Cheap to share behind an [`Arc`].
 pub struct Enforcer {
     config: Config,
     verifier: Verifier,
-    jwks: JwksCache,
-    introspector: Option<Introspector>,
+    jwks: Arc<JwksCache>,
+    source: Source,
 }
 
 impl Enforcer {
     /// Builds an enforcer; nothing is fetched until the first request.
     pub fn new(config: Config) -> Result<Arc<Self>, ConfigError> {
-        let this_machine = check_issuer(&config)?;
-        let client = http::client(config.timeout, this_machine)?;
-        if config.credentials.as_ref().is_some_and(|own| own.issuer() != config.issuer) {
+        let this_machine = config::check_issuer(&config)?;
+        let client = match &config.client {
+            Some(client) => client.clone(),
+            None => http::client(config.timeout, this_machine)?,
+        };
+        let foreign = |own: &Credentials| own.issuer() != config.issuer;
+        if config.credentials.as_ref().is_some_and(|(own, _)| foreign(own)) {
             return Err(ConfigError::ForeignCredentials);
         }
-        let introspector = config
-            .credentials
-            .clone()
-            .map(|credentials| Introspector::new(client.clone(), credentials, config.clock.clone()));
-        Ok(Arc::new(Self {
-            verifier: Verifier::new(&config.issuer, config.resource.clone(), config.lifetime_ceiling),
-            jwks: JwksCache::new(client, format!("{}/oauth/jwks", config.issuer)),
-            introspector,
-            config,
-        }))
+        let jwks = Arc::new(JwksCache::new(client.clone(), format!("{}/oauth/jwks", config.issuer)));
+        let introspector = |credentials| Introspector::new(client.clone(), credentials, config.clock.clone());
+        let source = match &config.credentials {
+            None => Source::None,
+            Some((credentials, None)) => Source::Introspection(introspector(credentials.clone())),
+            Some((credentials, Some(lease))) => {
+                let feed = Feed::new(feed::Parts {
+                    client: client.clone(),
+                    credentials: credentials.clone(),
+                    jwks: Arc::clone(&jwks),
+                    clock: config.clock.clone(),
+                    lease: *lease,
+                });
+                Source::Feed(Arc::new(feed), introspector(credentials.clone()))
+            }
+        };
+        let verifier = Verifier::new(&config.issuer, config.resource.clone(), config.lifetime_ceiling);
+        Ok(Arc::new(Self { config, verifier, jwks, source }))
     }
 
     /// The resource that is enforced.
@@ -176,61 +126,84 @@ impl Enforcer {
         &self.config.resource
     }
 
-    /// Checks a bearer token: its form, signature and claims, and with the issuer whether it is still active.
+    /// Follows the revocation log in the background for as long as the answer is held. Without credentials for it there
+    /// is nothing to do.
+    pub fn start(&self) -> Following {
+        let Source::Feed(feed, _) = &self.source else {
+            return Following(Vec::new());
+        };
+        let (lease, stream) = (Arc::clone(feed), Arc::clone(feed));
+        Following(vec![
+            tokio::spawn(async move { lease.keep_lease().await }).abort_handle(),
+            tokio::spawn(async move { stream.keep_stream().await }).abort_handle(),
+        ])
+    }
+
+    /// Waits until the revocation log is known. An enforcer that doesn't follow it is ready at once.
+    pub async fn ready(&self) {
+        let Source::Feed(feed, _) = &self.source else { return };
+        while feed.catch_up().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Hands the issuer a batch of decisions for its audit trail: `{"batch", "events"}`. The same batch may be handed in
+    /// again; it counts once.
     ///
     /// # Errors
-    /// The rule that the token breaks, or that nobody can tell.
-    pub async fn check(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
-        if token.len() > verifier::LONGEST_TOKEN {
-            return Err(TokenRefusal::TokenTooLong.into());
-        }
-        let header = match Unverified::parse(token) {
-            Ok(unverified) => unverified.header().clone(),
-            Err(JwsError::NotCompact) => return self.check_opaque(token).await,
-            Err(error) => return Err(TokenRefusal::from(error).into()),
-        };
-        let kid = Verifier::check_header(&header)?;
-        let keys = self.jwks.keys_for(kid).await?;
-        let verified = self.verifier.verify(token, &keys, self.config.clock.now())?;
-        let Some(introspector) = &self.introspector else {
-            return Ok(verified);
-        };
-        match introspector.introspect(token).await? {
-            Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
-            Introspected::Active(claims) if claims.jti != verified.claims().jti => {
-                Err(Unavailable::Malformed("an answer about another token").into())
-            }
-            // The answer took its time: what was good when it was asked may have run out.
-            Introspected::Active(_) => {
-                Ok(self.verifier.check_claims(verified.into_claims(), self.config.clock.now())?)
-            }
+    /// It isn't known to have arrived; or this enforcer doesn't follow the log, and so has no token for it.
+    pub async fn deliver(&self, decisions: &serde_json::Value) -> Result<(), Unavailable> {
+        match &self.source {
+            Source::Feed(feed, _) => feed.post("decisions", decisions).await,
+            Source::None | Source::Introspection(_) => Err(Unavailable::Malformed("no credentials")),
         }
     }
 
-    /// An opaque token says nothing by itself: its claims come from the issuer, under the same rules.
-    async fn check_opaque(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
-        let introspector = self.introspector.as_ref().ok_or(TokenRefusal::TokenNotAJwt)?;
-        match introspector.introspect(token).await? {
-            Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
-            Introspected::Active(claims) => {
-                Ok(self.verifier.check_claims(Arc::new(*claims), self.config.clock.now())?)
-            }
+    /// What is known of the revocation log.
+    pub fn status(&self) -> Status {
+        let Source::Feed(feed, _) = &self.source else {
+            return Status { rev: None, lease_age_ms: None, lease_seconds: None, fresh: true, cutoffs: 0 };
+        };
+        let (view, now) = (feed.follower().view(), self.config.clock.uptime());
+        let lease = feed.follower().lease();
+        Status {
+            rev: feed.follower().has_begun().then(|| view.rev()),
+            lease_age_ms: view.age(now).map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            lease_seconds: Some(lease.as_secs()),
+            fresh: view.is_fresh(lease, now),
+            cutoffs: view.len(),
         }
     }
-}
 
-/// Whether the issuer is on this machine; an error when it isn't and would be reached without TLS.
-fn check_issuer(config: &Config) -> Result<bool, ConfigError> {
-    let url = url::Url::parse(&config.issuer).map_err(|_| ConfigError::Issuer)?;
-    let this_machine = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    let acceptable =
-        url.scheme() == "https" || (url.scheme() == "http" && (this_machine || config.plain_http));
-    if acceptable && !config.issuer.ends_with('/') { Ok(this_machine) } else { Err(ConfigError::Issuer) }
+    /// Whether a call of `tool` with `arguments` is allowed by the token's details, and the tool isn't cut.
+    ///
+    /// # Errors
+    /// What was not granted: this server, this tool, or these arguments.
+    pub fn authorize(
+        &self,
+        token: &VerifiedToken,
+        tool: &str,
+        arguments: &serde_json::Value,
+    ) -> Result<(), CallRefusal> {
+        if self.is_tool_cut(token, tool) {
+            return Err(CallRefusal::ToolSwitchedOff);
+        }
+        decision::authorize(token, tool, arguments)
+    }
+
+    /// The tools that `token` could call now: what a tool list shows to its holder.
+    pub fn tools_for(&self, token: &VerifiedToken) -> BTreeSet<String> {
+        let mut tools = decision::tools_for(token);
+        tools.retain(|tool| !self.is_tool_cut(token, tool));
+        tools
+    }
+
+    fn is_tool_cut(&self, token: &VerifiedToken, tool: &str) -> bool {
+        match &self.source {
+            Source::Feed(feed, _) => feed.follower().view().is_tool_cut(token.claims(), tool),
+            Source::None | Source::Introspection(_) => false,
+        }
+    }
 }
 
 #[cfg(test)]

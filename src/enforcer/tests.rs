@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
 use ::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::jose::{Algorithm, JwkSet, PrivateJwk, SigningKey};
+use crate::time::Clock;
 use crate::time::Timestamp;
 
 const NOW: i64 = 1_800_000_000;
@@ -67,7 +68,7 @@ async fn world() -> World {
         .route("/oauth/introspect", post(introspect))
         .with_state(Arc::clone(&issuer));
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    let clock = Clock::Manual(Arc::new(AtomicI64::new(NOW)));
+    let clock = Clock::manual(Timestamp(NOW));
     let guard = PrivateJwk::generate(Algorithm::ES256).unwrap().signing_key().unwrap();
     let config = Config::new(&url, ResourceUri::parse(RESOURCE).unwrap())
         .clock(clock.clone())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use serde_json::Value;
 
+use super::StalePolicy;
 use crate::jose::{Header, JwkSet, JwsError, Unverified};
 use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims};
 use crate::protocol::resource::ResourceUri;
@@ -73,6 +74,9 @@ pub enum TokenRefusal {
     /// RFC 9449 §7.2: the token is bound to a key, and nothing proved that the caller holds it.
     #[error("the access token is bound to a key whose possession was not proven")]
     KeyBindingNotProven,
+    /// A cutoff of the revocation log hits it, or the log that it was minted under is gone.
+    #[error("the access token has been revoked")]
+    TokenRevoked,
     /// The issuer says that the token is not active.
     #[error("the access token is not active")]
     TokenNotActive,
@@ -97,6 +101,7 @@ impl TokenRefusal {
             Self::TokenFromTheFuture => "token_from_the_future",
             Self::LifetimeAboveCeiling => "lifetime_above_ceiling",
             Self::KeyBindingNotProven => "key_binding_not_proven",
+            Self::TokenRevoked => "token_revoked",
             Self::TokenNotActive => "token_not_active",
         }
     }
@@ -119,6 +124,9 @@ impl From<JwsError> for TokenRefusal {
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
     claims: Arc<AccessTokenClaims>,
+    kid: Option<Arc<str>>,
+    /// Under which policy it was let in.
+    pub(super) admitted: StalePolicy,
 }
 
 impl VerifiedToken {
@@ -127,9 +135,9 @@ impl VerifiedToken {
         &self.claims
     }
 
-    /// The claims, no longer proven.
-    pub(super) fn into_claims(self) -> Arc<AccessTokenClaims> {
-        self.claims
+    /// The key that signed it; opaque tokens have none.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
     }
 }
 
@@ -138,6 +146,7 @@ impl VerifiedToken {
 struct Proven {
     keys: Arc<JwkSet>,
     claims: Arc<AccessTokenClaims>,
+    kid: Arc<str>,
     size: u32,
 }
 
@@ -191,7 +200,7 @@ impl Verifier {
         if !Arc::ptr_eq(&proven.keys, keys) {
             return None;
         }
-        Some(self.check_claims(proven.claims, now))
+        Some(self.check_claims(proven.claims, Some(proven.kid), now))
     }
 
     /// Verifies a JWT by `keys` at `now`.
@@ -217,10 +226,11 @@ impl Verifier {
             JwsError::UnknownKey if knows(keys, kid) => TokenRefusal::AlgorithmNotAccepted,
             other => other.into(),
         })?;
-        let claims = Arc::new(parse_claims(payload)?);
-        let verified = self.check_claims(Arc::clone(&claims), now)?;
+        let (claims, kid) = (Arc::new(parse_claims(payload)?), Arc::<str>::from(kid));
+        let verified = self.check_claims(Arc::clone(&claims), Some(Arc::clone(&kid)), now)?;
         let size = u32::try_from(token.len() * 2).unwrap_or(u32::MAX);
-        self.proven.insert(Digest::of(token.as_bytes()), Proven { keys: Arc::clone(keys), claims, size });
+        self.proven
+            .insert(Digest::of(token.as_bytes()), Proven { keys: Arc::clone(keys), claims, kid, size });
         Ok(verified)
     }
 
@@ -228,6 +238,7 @@ impl Verifier {
     pub(super) fn check_claims(
         &self,
         claims: Arc<AccessTokenClaims>,
+        kid: Option<Arc<str>>,
         now: Timestamp,
     ) -> Result<VerifiedToken, TokenRefusal> {
         // RFC 9068 §4: "The issuer identifier … MUST exactly match the value of the 'iss' claim."
@@ -255,7 +266,7 @@ impl Verifier {
         if claims.cnf.is_some() {
             return Err(TokenRefusal::KeyBindingNotProven);
         }
-        Ok(VerifiedToken { claims })
+        Ok(VerifiedToken { claims, kid, admitted: StalePolicy::Deny })
     }
 }
 

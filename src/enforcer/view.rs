@@ -1,43 +1,62 @@
 //! The revocation view: the cutoffs a verifier knows of, and how fresh that knowledge is.
 
-use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
-use crate::domain::cutoff::{Cutoff, CutoffSet, Gap, Verdict};
+use tokio::sync::watch;
+
+use crate::domain::cutoff::{Cut, CutoffSet, LogError, Stretch, Verdict};
+use crate::domain::feed::Visibility;
 use crate::protocol::claims::{AccessTokenClaims, Rev};
-use crate::time::monotonic;
+use crate::time::Uptime;
 
-/// A shared view of one tenant's revocation log.
+/// A shared view of one tenant's revocation log. The server's nodes and every enforcer decide by one of these.
 #[derive(Debug)]
 pub struct RevocationView {
-    started: Instant,
     inner: RwLock<Inner>,
+    /// Changes whenever the view does.
+    news: watch::Sender<Rev>,
 }
 
 #[derive(Debug)]
 struct Inner {
     set: CutoffSet,
     /// When the read that brought the newest knowledge was **sent**; what happened since is unknown.
-    known_at: Instant,
+    known_at: Option<Uptime>,
+}
+
+/// What the view says about a token at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The view is older than the lease allows: nobody can tell.
+    Stale,
+    /// The view is fresh, and says this.
+    Known(Verdict),
 }
 
 impl RevocationView {
-    /// A view of a log at `rev`, with the entries that can still hit a token, as known at `known_at`.
-    pub fn new(rev: Rev, live: &[Cutoff], known_at: Instant) -> Self {
-        let view = Self {
-            started: monotonic(),
-            inner: RwLock::new(Inner { set: CutoffSet::new(rev.clone()), known_at }),
-        };
-        view.replace(rev, live, known_at);
+    /// A view that knows nothing, and is stale until it learns something.
+    pub fn unknown() -> Self {
+        let rev = Rev { generation: String::new(), seq: 0 };
+        Self {
+            news: watch::Sender::new(rev.clone()),
+            inner: RwLock::new(Inner { set: CutoffSet::new(rev), known_at: None }),
+        }
+    }
+
+    /// A view of a log, as it was known at `known_at`.
+    pub fn new(set: CutoffSet, known_at: Uptime) -> Self {
+        let view = Self::unknown();
+        view.replace(set, Some(known_at));
         view
     }
 
-    fn uptime(&self) -> u64 {
-        monotonic().saturating_duration_since(self.started).as_secs()
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far the view has come.
@@ -45,9 +64,14 @@ impl RevocationView {
         self.read().set.rev().clone()
     }
 
-    /// How old its knowledge is.
-    pub fn age(&self) -> Duration {
-        monotonic().saturating_duration_since(self.read().known_at)
+    /// How old its knowledge is at `now`; nothing if it has none.
+    pub fn age(&self, now: Uptime) -> Option<Duration> {
+        self.read().known_at.map(|known_at| now.since(known_at))
+    }
+
+    /// Whether its knowledge is no older than `lease` at `now`.
+    pub fn is_fresh(&self, lease: Duration, now: Uptime) -> bool {
+        self.age(now).is_some_and(|age| age <= lease)
     }
 
     /// How many live entries it holds.
@@ -60,35 +84,79 @@ impl RevocationView {
         self.len() == 0
     }
 
-    /// Applies entries in order. A gap leaves everything before it applied, and the knowledge as old as it was.
-    pub fn apply(&self, entries: &[Cutoff], known_at: Instant) -> Result<(), Gap> {
-        let uptime = self.uptime();
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        for cutoff in entries {
-            inner.set.apply(cutoff, uptime)?;
+    /// The newest entry that it can no longer tell of.
+    pub fn floor(&self) -> u64 {
+        self.read().set.floor()
+    }
+
+    /// Changes whenever the view learns of entries.
+    pub fn news(&self) -> watch::Receiver<Rev> {
+        self.news.subscribe()
+    }
+
+    /// Applies a stretch of the log, which makes the view no fresher.
+    ///
+    /// # Errors
+    /// The stretch doesn't follow on what is known; nothing is applied then.
+    pub fn apply(&self, stretch: &Stretch, now: Uptime) -> Result<(), LogError> {
+        let mut inner = self.write();
+        let before = inner.set.rev().seq;
+        inner.set.apply(stretch, now.seconds())?;
+        inner.set.purge(now.seconds());
+        let rev = inner.set.rev().clone();
+        drop(inner);
+        if rev.seq != before {
+            self.news.send_replace(rev);
         }
-        inner.set.purge(uptime);
-        inner.known_at = inner.known_at.max(known_at);
         Ok(())
     }
 
-    /// Starts over from a snapshot: another log, or one that was missed too far.
-    pub fn replace(&self, rev: Rev, live: &[Cutoff], known_at: Instant) {
-        let uptime = self.uptime();
-        let mut set = CutoffSet::new(rev);
-        for cutoff in live {
-            set.insert(cutoff, uptime);
-        }
-        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Inner { set, known_at };
+    /// Everything that was committed before `known_at` has been applied.
+    pub fn confirm(&self, known_at: Uptime) {
+        let mut inner = self.write();
+        inner.known_at = Some(inner.known_at.map_or(known_at, |before| before.max(known_at)));
     }
 
-    /// Whether a token is dead.
+    /// Starts over from a snapshot: another log, or one that was missed too far.
+    pub fn replace(&self, set: CutoffSet, known_at: Option<Uptime>) {
+        let rev = set.rev().clone();
+        *self.write() = Inner { set, known_at };
+        self.news.send_replace(rev);
+    }
+
+    /// What the view says about a token at `now`, if it is no older than `lease`.
+    pub fn decide(
+        &self,
+        claims: &AccessTokenClaims,
+        kid: Option<&str>,
+        lease: Duration,
+        now: Uptime,
+    ) -> Decision {
+        let inner = self.read();
+        match inner.known_at {
+            Some(known_at) if now.since(known_at) <= lease => Decision::Known(inner.set.verdict(claims, kid)),
+            _ => Decision::Stale,
+        }
+    }
+
+    /// Whether a token is dead, however old the view is.
     pub fn verdict(&self, claims: &AccessTokenClaims, kid: Option<&str>) -> Verdict {
         self.read().set.verdict(claims, kid)
     }
 
-    /// Whether calls of `tool` at `resource` are cut.
-    pub fn is_tool_cut(&self, resource: &str, tool: &str) -> bool {
-        self.read().set.is_tool_cut(resource, tool)
+    /// Whether calls of `tool` at the token's resource are cut.
+    pub fn is_tool_cut(&self, claims: &AccessTokenClaims, tool: &str) -> bool {
+        self.read().set.is_tool_cut(claims, tool)
+    }
+
+    /// What somebody who sees this much lacks after `seq`, and the log it is of; no stretch if that is forgotten already.
+    pub fn after(&self, seq: u64, sees: &Visibility) -> (Rev, Option<Stretch>) {
+        let inner = self.read();
+        let rev = inner.set.rev().clone();
+        let visible =
+            |cuts: &mut dyn Iterator<Item = &Cut>| cuts.filter(|cut| sees.shows(cut)).cloned().collect();
+        let known = inner.set.after(seq).filter(|_| seq <= rev.seq);
+        let stretch = known.map(|mut cuts| Stretch { prev: seq, seq: rev.seq, cutoffs: visible(&mut cuts) });
+        (rev, stretch)
     }
 }

@@ -3,10 +3,13 @@
 pub mod admin;
 pub mod audit_trail;
 mod client_authentication;
+pub mod feed;
+pub mod fleet;
 pub mod introspection;
 mod limits;
 mod own_token;
 mod refusals;
+mod restore;
 pub mod revocation;
 mod server;
 pub mod signing_keys;
@@ -25,6 +28,7 @@ pub use tenant::{Tenant, TenantState};
 use std::sync::Arc;
 
 use crate::domain::refusal::Refusal;
+use crate::protocol::claims::Rev;
 use crate::storage::StorageError;
 use crate::storage::journal::JournalError;
 
@@ -37,6 +41,9 @@ pub enum FlowError {
     /// What an administrator sent doesn't hold together; the text says where and what.
     #[error("{0}")]
     Invalid(String),
+    /// The database's log is shorter than what this node has applied of it: this far.
+    #[error("the revocation log was set back to before {0}")]
+    SetBack(Rev),
     /// It is our fault.
     #[error("{0}")]
     Fault(Arc<StorageError>),

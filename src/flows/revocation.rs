@@ -14,7 +14,7 @@ use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
 use crate::domain::refusal::Refusal;
 use crate::protocol::claims::AccessTokenClaims;
 use crate::storage::tenants::Head;
-use crate::storage::{Tx, audit, cutoffs, marks, registry, tasks, tenants, tokens};
+use crate::storage::{Tx, audit, cutoffs, marks, news, registry, tasks, tenants, tokens};
 use crate::time::Timestamp;
 
 /// What was cut.
@@ -162,6 +162,7 @@ async fn cut(
     let cut: Vec<_> = entries.iter().map(|cutoff| json!({ "seq": cutoff.seq, "scope_kind": cutoff.scope_kind, "scope_id": cutoff.scope_id })).collect();
     event.detail = Some(json!({ "reason": reason, "cutoffs": cut }));
     write(tx, head, (actor, event), now).await?;
+    news::announce(tx, &head.tenant).await?;
     Ok(Revoked { generation: head.rev.generation.clone(), seq: head.rev.seq, at: now, cutoffs: entries })
 }
 
@@ -181,6 +182,7 @@ pub async fn reinstate(server: &Server, tenant: &Tenant, order: &Order<'_>) -> R
     );
     audit::append(&mut tx, &mut head, &[&event], now).await?;
     tenants::save(&mut tx, &head).await?;
+    news::announce(&mut tx, &tenant.name).await?;
     tx.commit().await?;
     server.refresh().await
 }

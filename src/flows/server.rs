@@ -1,20 +1,24 @@
 //! What every flow works with.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use moka::sync::Cache;
+use tokio_util::sync::CancellationToken;
 
+use super::fleet::Peers;
 use super::tenant::Tenant;
-use super::{FlowError, Limits};
+use super::{FlowError, Limits, restore};
 use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
+use crate::protocol::claims::Rev;
 use crate::storage::journal::Journal;
 use crate::storage::tenants::{self, Head};
 use crate::storage::wrapping::WrappingKey;
 use crate::storage::{Db, StorageError, Tx};
-use crate::time::{Clock, monotonic};
+use crate::time::{Clock, Uptime};
 use crate::upstream::Keys;
 
 /// What an operator sets.
@@ -52,9 +56,17 @@ pub struct Server {
     pub limits: Limits,
     /// People whose row is known to be written: `tenant usr_…`.
     pub(super) seen_users: Cache<String, ()>,
+    /// This process among the nodes that share the database; a restarted one is another.
+    pub(super) node: String,
+    /// Rises with each report on its leases.
+    pub(super) beat: AtomicU64,
+    /// When the other nodes were last heard of.
+    pub(super) peers: std::sync::Mutex<Peers>,
+    /// Cancelled when the node stops: streams end then.
+    pub stopping: CancellationToken,
     tenants: RwLock<HashMap<String, Arc<Tenant>>>,
     /// Held while the database is read to catch up; from when the knowledge is that the last one gained.
-    refreshing: tokio::sync::Mutex<Option<Instant>>,
+    refreshing: tokio::sync::Mutex<Option<Uptime>>,
 }
 
 impl Server {
@@ -66,12 +78,17 @@ impl Server {
         clock: Clock,
         (keys, wrapping, limits): (Keys, WrappingKey, Limits),
     ) -> Self {
+        let entropy = Entropy::default();
         Self {
+            node: entropy.ordered_id("node", clock.now()),
+            beat: AtomicU64::new(0),
+            peers: std::sync::Mutex::default(),
+            stopping: CancellationToken::new(),
             settings,
             db,
             journal,
             clock,
-            entropy: Entropy::default(),
+            entropy,
             keys,
             wrapping,
             limits,
@@ -119,31 +136,47 @@ impl Server {
     pub async fn refresh(&self) -> Result<(), FlowError> {
         // One at a time, and read only when it is this one's turn: a snapshot that was taken before another refresh
         // applied a newer one would look like a log that was set back, and put a revoked token back into force.
-        let asked_at = monotonic();
+        let asked_at = self.clock.uptime();
         let mut refreshed = self.refreshing.lock().await;
         if refreshed.is_some_and(|known_at| known_at > asked_at) {
             return Ok(());
         }
-        let known_at = monotonic();
-        let mut tx = self.db.read().await?;
+        let known_at = self.clock.uptime();
+        let set_back = self.read_news(known_at).await?;
+        for (tenant, known) in &set_back {
+            restore::rename_log(self, tenant, known).await?;
+        }
+        if !set_back.is_empty() {
+            self.read_news(known_at).await?;
+        }
+        *refreshed = Some(known_at);
+        Ok(())
+    }
+
+    /// Brings every tenant up to date; those whose log in the database is shorter than here come back.
+    async fn read_news(&self, known_at: Uptime) -> Result<Vec<(String, Rev)>, FlowError> {
+        let mut tx = self.db.control_read().await?;
         let heads = tenants::heads(&mut tx).await?;
-        let mut first_error = None;
+        let (mut first_error, mut set_back) = (None, Vec::new());
         for head in heads {
-            // One tenant that can't be read must not make the others stale.
-            if let Err(error) = self.refresh_one(&mut tx, &head, known_at).await {
-                tracing::error!(tenant = %head.tenant, %error, "a tenant could not be brought up to date");
-                first_error = first_error.or(Some(error));
+            match self.refresh_one(&mut tx, &head, known_at).await {
+                Ok(()) => {}
+                Err(FlowError::SetBack(rev)) => set_back.push((head.tenant, rev)),
+                // One tenant that can't be read must not make the others stale.
+                Err(error) => {
+                    tracing::error!(tenant = %head.tenant, %error, "a tenant could not be brought up to date");
+                    first_error = first_error.or(Some(error));
+                }
             }
         }
         if let Some(error) = first_error {
             return Err(error);
         }
         tx.commit().await?;
-        *refreshed = Some(known_at);
-        Ok(())
+        Ok(set_back)
     }
 
-    async fn refresh_one(&self, tx: &mut Tx, head: &Head, known_at: Instant) -> Result<(), FlowError> {
+    async fn refresh_one(&self, tx: &mut Tx, head: &Head, known_at: Uptime) -> Result<(), FlowError> {
         if let Some(tenant) = self.tenant(&head.tenant) {
             return tenant.catch_up(self, tx, head, known_at).await;
         }
@@ -163,6 +196,7 @@ impl Server {
         for tenant in self.tenants() {
             let before = self.entropy.ordered_id("tok", now.plus(-DAY));
             crate::storage::tokens::prune(&mut tx, &tenant.name, &before).await?;
+            crate::storage::leases::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
         }
         tx.commit().await
     }

@@ -1,24 +1,28 @@
 //! One tenant on this node: its view of the revocation log, its registry, policy and keys.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use moka::sync::Cache;
 
+use super::feed::{Piece, lock};
 use super::own_token::Verified;
 use super::signing_keys::KeyRing;
 use super::{FlowError, Server};
-use crate::domain::cutoff::{ScopeKind, Verdict};
+use crate::domain::cutoff::{Cut, CutoffSet, ScopeKind, Stretch, Verdict};
+use crate::domain::lease::Leases;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Registry, Status, TenantSection, ended_session};
 use crate::enforcer::view::RevocationView;
 use crate::jose::is_test_key;
 use crate::policy::Policy;
+use crate::protocol::claims::Rev;
 use crate::secret::Digest;
 use crate::storage::tenants::Head;
 use crate::storage::{StorageError, Tx, cutoffs, registry};
+use crate::time::Uptime;
 
 /// What a decision reads beside the log; replaced as a whole when any of it changes.
 #[derive(Debug)]
@@ -39,6 +43,14 @@ pub struct Tenant {
     pub issuer: String,
     /// Its view of the revocation log.
     pub view: RevocationView,
+    /// The leases that this node has granted to enforcers.
+    pub(super) leases: Mutex<Leases>,
+    /// When the leases were last reported to the other nodes.
+    pub(super) reported: Mutex<Option<Uptime>>,
+    /// Pieces of the log as they go down the streams: made once for all who lack the same.
+    pub(super) rendered: Cache<Piece, Bytes>,
+    /// The newest signed word on how far the log has come.
+    pub(super) head_proof: ArcSwapOption<(Rev, String)>,
     /// Verified claims by digest of the token. Claims are cached, decisions never.
     pub(super) verified: Cache<Digest, Arc<Verified>>,
     state: ArcSwap<TenantState>,
@@ -46,6 +58,9 @@ pub struct Tenant {
 
 /// Memory for verified claims, in bytes: some twenty thousand tokens. What doesn't fit is verified again.
 const CACHE_BYTES: u64 = 48 << 20;
+
+/// Memory for pieces of the log on their way down the streams, in bytes.
+const RENDERED_BYTES: u64 = 16 << 20;
 
 /// Entries of the log read at once.
 const PAGE: i64 = 10_000;
@@ -55,15 +70,20 @@ impl Tenant {
         server: &Server,
         tx: &mut Tx,
         head: &Head,
-        known_at: Instant,
+        known_at: Uptime,
     ) -> Result<Self, FlowError> {
-        // An hour of margin: this machine's clock may be ahead of the one that wrote the expiry.
-        let since = server.clock.now().plus(-3600);
-        let live = cutoffs::live(tx, &head.tenant, &head.rev.generation, since).await?;
         Ok(Self {
             name: head.tenant.as_str().into(),
             issuer: server.issuer(&head.tenant),
-            view: RevocationView::new(head.rev.clone(), &live, known_at),
+            view: RevocationView::new(read_log(server, tx, head).await?, known_at),
+            leases: Mutex::default(),
+            reported: Mutex::default(),
+            rendered: Cache::builder()
+                .max_capacity(RENDERED_BYTES)
+                .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len() + 256).unwrap_or(u32::MAX))
+                .time_to_live(std::time::Duration::from_secs(10))
+                .build(),
+            head_proof: ArcSwapOption::empty(),
             verified: Cache::builder()
                 .max_capacity(CACHE_BYTES)
                 .weigher(|_, verified: &Arc<Verified>| verified.weight)
@@ -85,42 +105,44 @@ impl Tenant {
         server: &Server,
         tx: &mut Tx,
         head: &Head,
-        known_at: Instant,
+        known_at: Uptime,
     ) -> Result<(), FlowError> {
-        if self.state.load().registry.version != head.registry_version {
+        let mut rev = self.view.rev();
+        let other_log = rev.generation != head.rev.generation;
+        // In a database that was set back, an old number can stand for another registry.
+        if other_log || self.state.load().registry.version != head.registry_version {
             self.state.store(Arc::new(load_state(server, tx, head).await?));
         }
-        let mut rev = self.view.rev();
-        // Another read was faster than this one: going back would bring the revoked to life. If the database itself went
-        // back, no read is ever news again, and the node stops deciding when its lease runs out.
-        if rev.generation == head.rev.generation && rev.seq > head.rev.seq {
+        if other_log {
+            self.view.replace(read_log(server, tx, head).await?, Some(known_at));
+            lock(&self.leases).start_over();
             return Ok(());
         }
-        if rev.generation != head.rev.generation {
-            let live =
-                cutoffs::live(tx, &head.tenant, &head.rev.generation, server.clock.now().plus(-3600)).await?;
-            self.view.replace(head.rev.clone(), &live, known_at);
-            return Ok(());
+        // Reads take turns, so an older one can't come after a newer one: the database itself has gone back. Going back
+        // with it would bring the revoked to life; what this node knows is the proof by which the log gets another name.
+        if rev.seq > head.rev.seq {
+            return Err(FlowError::SetBack(rev));
         }
         while rev.seq < head.rev.seq {
             let news = cutoffs::after(tx, &head.tenant, &rev, PAGE).await?;
-            let Some(last) = news.last() else {
-                return Err(StorageError::Damaged(format!(
-                    "the revocation log ends before its head {}",
-                    head.rev.seq
-                ))
-                .into());
-            };
-            rev.seq = last.seq;
-            self.view.apply(&news, known_at).map_err(|gap| StorageError::Damaged(gap.to_string()))?;
+            let stretch = Stretch::whole(rev.seq, news.iter().map(Cut::from).collect());
+            let stretch = stretch.map_err(|error| StorageError::Damaged(error.to_string()))?;
+            if stretch.seq == rev.seq {
+                let why = format!("the revocation log ends before its head {}", head.rev.seq);
+                return Err(StorageError::Damaged(why).into());
+            }
+            rev.seq = stretch.seq;
+            let applied = self.view.apply(&stretch, server.clock.uptime());
+            applied.map_err(|error| StorageError::Damaged(error.to_string()))?;
         }
-        self.view.apply(&[], known_at).map_err(|gap| StorageError::Damaged(gap.to_string()))?;
+        self.view.confirm(known_at);
         Ok(())
     }
 
     /// A node that can't know what is revoked decides nothing.
     pub fn check_fresh(&self, server: &Server) -> Result<(), Refusal> {
-        if self.view.age() > server.settings.lease { Err(Refusal::RevocationViewStale) } else { Ok(()) }
+        let fresh = self.view.is_fresh(server.settings.lease, server.clock.uptime());
+        if fresh { Ok(()) } else { Err(Refusal::RevocationViewStale) }
     }
 
     /// Whether a verified token is alive; a view that is behind it catches up first.
@@ -135,6 +157,17 @@ impl Tenant {
             }
         }
     }
+}
+
+/// The log as the database has it. What is left out at its beginning is older than any token.
+async fn read_log(server: &Server, tx: &mut Tx, head: &Head) -> Result<CutoffSet, FlowError> {
+    // An hour of margin: this machine's clock may be ahead of the one that wrote the expiry.
+    let since = server.clock.now().plus(-3600);
+    let live = cutoffs::live(tx, &head.tenant, &head.rev.generation, since).await?;
+    let floor = live.first().map_or(head.rev.seq, |first| first.seq - 1);
+    let cuts = live.iter().filter(|cutoff| cutoff.seq <= head.rev.seq).map(Cut::from).collect();
+    let set = CutoffSet::restore(head.rev.clone(), floor, cuts, server.clock.uptime().seconds());
+    Ok(set.map_err(|error| StorageError::Damaged(error.to_string()))?)
 }
 
 async fn load_state(server: &Server, tx: &mut Tx, head: &Head) -> Result<TenantState, FlowError> {

@@ -48,7 +48,7 @@ impl From<FlowError> for Failure {
         match error {
             FlowError::Refused(refusal) => Self::Refused(refusal),
             FlowError::Invalid(text) => Self::Invalid(text),
-            fault @ FlowError::Fault(_) => Self::Fault(fault),
+            fault @ (FlowError::Fault(_) | FlowError::SetBack(_)) => Self::Fault(fault),
         }
     }
 }

@@ -160,12 +160,15 @@ fn operations() -> Vec<Operation> {
             parameters: page.clone(),
             ..operation("/revocations", "get", "Read the revocation log.", Some("revoke"), "200")
         },
+        operation("/enforcers", "get", "List every enforcer and how far it has come.", Some("revoke"), "200"),
         Operation {
             body: Some(scope_schema()),
+            parameters: json!([{ "name": "wait", "in": "query", "required": false,
+                "schema": { "type": "string", "enum": ["effective"] } }]),
             ..operation(
                 "/revocations",
                 "post",
-                "Cut something; the answer means that it is durable.",
+                "Cut something; the answer means that it is durable, or with wait=effective in force everywhere.",
                 Some("revoke"),
                 "201",
             )

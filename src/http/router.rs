@@ -6,7 +6,7 @@ use axum::routing::{get, post, put};
 use axum::{Router, http::StatusCode};
 
 use super::answer::Failure;
-use super::endpoints::{admin, health, introspect, metadata, revoke, token};
+use super::endpoints::{admin, feed, health, introspect, metadata, revoke, token};
 use super::metrics;
 use super::node::Node;
 
@@ -42,6 +42,9 @@ fn tenant_routes() -> Router<Node> {
         .route("/oauth/token", post(token::token))
         .route("/oauth/introspect", post(introspect::introspect))
         .route("/oauth/revoke", post(revoke::revoke))
+        .route("/revocation/snapshot", get(feed::snapshot))
+        .route("/revocation/stream", get(feed::stream))
+        .route("/revocation/lease", post(feed::lease))
         .route("/admin/v1/bootstrap", post(admin::bootstrap))
         .route(
             "/admin/v1/registry",
@@ -49,6 +52,7 @@ fn tenant_routes() -> Router<Node> {
         )
         .route("/admin/v1/registry/schema", get(admin::schema))
         .route("/admin/v1/revocations", post(admin::revoke).get(admin::revocations))
+        .route("/admin/v1/enforcers", get(admin::enforcers))
         .route("/admin/v1/reinstatements", post(admin::reinstate))
         .route("/admin/v1/explain", post(admin::explain))
         .route("/admin/v1/keys", get(admin::keys))

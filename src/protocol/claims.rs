@@ -47,7 +47,7 @@ pub struct Confirmation {
 }
 
 /// A place in the revocation log: which log (`gen`), and how far along it (`seq`). On the wire `<gen>.<seq>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rev {
     /// Names the log; a restored or replaced log has another one.
     pub generation: String,

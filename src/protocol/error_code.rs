@@ -35,6 +35,10 @@ pub enum ErrorCode {
     UnsupportedTokenType,
     /// Nothing of that name exists.
     NotFound,
+    /// What the caller refers to is no longer kept; start over.
+    Gone,
+    /// What the caller says and what we know can't both be true.
+    Conflict,
     /// The caller asked too often.
     SlowDown,
     /// RFC 6749 §4.1.2.1: our own fault.
@@ -60,6 +64,8 @@ impl ErrorCode {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::NotFound => "not_found",
+            Self::Gone => "gone",
+            Self::Conflict => "conflict",
             Self::SlowDown => "slow_down",
             Self::ServerError => "server_error",
         }
@@ -80,6 +86,8 @@ impl ErrorCode {
             Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope | Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::SlowDown => StatusCode::TOO_MANY_REQUESTS,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,

@@ -10,7 +10,9 @@ pub mod bootstrap;
 pub mod cutoffs;
 pub mod journal;
 pub mod keys;
+pub mod leases;
 pub mod marks;
+pub mod news;
 pub mod registry;
 pub mod tasks;
 pub mod tenants;
@@ -146,7 +148,7 @@ impl Db {
             .connect_with(options.clone())
             .await?;
         let control =
-            PgPoolOptions::new().max_connections(2).acquire_timeout(PATIENCE).connect_lazy_with(options);
+            PgPoolOptions::new().max_connections(4).acquire_timeout(PATIENCE).connect_lazy_with(options);
         Ok(Self::Postgres { pool, control })
     }
 
@@ -164,6 +166,11 @@ impl Db {
             Self::Sqlite { .. } => "sqlite",
             Self::Postgres { .. } => "postgres",
         }
+    }
+
+    /// Whether several nodes can share it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres { .. })
     }
 
     /// A transaction that reads.
@@ -196,6 +203,14 @@ impl Db {
     pub async fn control(&self) -> Result<Tx, StorageError> {
         match self {
             Self::Sqlite { .. } => self.write().await,
+            Self::Postgres { control, .. } => Ok(Tx::Postgres(control.begin().await?)),
+        }
+    }
+
+    /// A transaction of the revocation path that reads.
+    pub async fn control_read(&self) -> Result<Tx, StorageError> {
+        match self {
+            Self::Sqlite { .. } => self.read().await,
             Self::Postgres { control, .. } => Ok(Tx::Postgres(control.begin().await?)),
         }
     }

@@ -48,9 +48,36 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     CUTOFFS_AFTER = "SELECT seq, at, scope_kind, scope_id, reason, actor, expires_at FROM cutoffs
         WHERE tenant = $1 AND generation = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+    /// From the first entry that can still hit a token: nothing after it is left out, whatever clock wrote its expiry.
     CUTOFFS_LIVE = "SELECT seq, at, scope_kind, scope_id, reason, actor, expires_at FROM cutoffs
-        WHERE tenant = $1 AND generation = $2 AND expires_at > $3 ORDER BY seq";
+        WHERE tenant = $1 AND generation = $2 AND seq >=
+            (SELECT MIN(seq) FROM cutoffs WHERE tenant = $1 AND generation = $2 AND expires_at > $3)
+        ORDER BY seq";
+    ANNOUNCE = "SELECT $1", postgres "SELECT pg_notify('taskpass_news', $1)";
 
+    NODE_PUT = "INSERT INTO nodes (tenant, node, beat, generation, seq, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (tenant, node) DO UPDATE SET beat = excluded.beat, generation = excluded.generation, seq = excluded.seq,
+        seen_at = excluded.seen_at";
+    NODES = "SELECT node, beat, generation, seq FROM nodes WHERE tenant = $1";
+    NODES_PRUNE = "DELETE FROM nodes WHERE tenant = $1 AND seen_at < $2";
+    LEASES_PUT = "INSERT INTO leases (tenant, enforcer, instance, node, version, generation, applied_seq, pending_head,
+        lease_seconds, renewed_at) SELECT $1, value->>'enforcer', value->>'instance', value->>'node', value->>'version',
+        value->>'generation', value->>'applied_seq', value->>'pending_head', value->>'lease_seconds', value->>'renewed_at'
+        FROM json_each($2) WHERE true
+        ON CONFLICT (tenant, enforcer, instance, node) DO UPDATE SET version = excluded.version,
+        generation = excluded.generation, applied_seq = excluded.applied_seq, pending_head = excluded.pending_head,
+        lease_seconds = excluded.lease_seconds, renewed_at = excluded.renewed_at",
+        postgres "INSERT INTO leases (tenant, enforcer, instance, node, version, generation, applied_seq, pending_head,
+        lease_seconds, renewed_at) SELECT $1, enforcer, instance, node, version, generation, applied_seq, pending_head,
+        lease_seconds, renewed_at
+        FROM jsonb_to_recordset($2::jsonb) AS row(enforcer TEXT, instance TEXT, node TEXT, version TEXT, generation TEXT,
+        applied_seq BIGINT, pending_head BIGINT, lease_seconds BIGINT, renewed_at BIGINT)
+        ON CONFLICT (tenant, enforcer, instance, node) DO UPDATE SET version = excluded.version,
+        generation = excluded.generation, applied_seq = excluded.applied_seq, pending_head = excluded.pending_head,
+        lease_seconds = excluded.lease_seconds, renewed_at = excluded.renewed_at";
+    LEASES = "SELECT enforcer, instance, node, version, generation, applied_seq, pending_head, lease_seconds, renewed_at
+        FROM leases WHERE tenant = $1 AND node <> $2 ORDER BY enforcer, instance, renewed_at";
+    LEASES_PRUNE = "DELETE FROM leases WHERE tenant = $1 AND renewed_at < $2";
     TASK = "SELECT id, ancestors, agent, sub, purpose, opened_at, deadline, ended_at FROM tasks WHERE tenant = $1 AND id = $2";
     TASKS_OPENED_BY = "SELECT id FROM tasks WHERE tenant = $1 AND opened_by = $2 AND ended_at IS NULL";
     TASK_END = "UPDATE tasks SET ended_at = $3 WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";

@@ -154,7 +154,7 @@ async fn the_bootstrap_token_opens_once(world: &mut World) {
     // And not after an hour.
     let Some(bare) = World::start(world.engine, false).await else { return };
     let token = bare.app().bootstrap.as_ref().unwrap().expose().to_owned();
-    bare.advance(3601);
+    bare.advance(3601).await;
     let body = json!({ "bootstrap_token": token, "client": "admin", "jwks": bare.key("admin").set() });
     let request = bare.http.post(format!("{}/admin/v1/bootstrap", bare.issuer)).json(&body);
     let reply = Reply::read(request.send().await.unwrap()).await;
@@ -279,17 +279,17 @@ async fn a_rotated_key_is_published_before_it_signs(world: &mut World) {
         serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
     };
     let first = signer(&old);
-    world.advance(200);
+    world.advance(200).await;
     let renewed = world.post(&world.onward("triage", &old)).await.ok().token();
     assert_eq!(signer(&renewed), first, "it signs only after one publication period");
-    world.advance(700);
+    world.advance(700).await;
     let new = world.alices().await;
     assert_eq!(signer(&new), kid);
     assert!(world.is_active(&new).await);
     taskpass::flows::signing_keys::keep(&world.app().server, "main").await.unwrap();
     // The old one verifies what it signed until the last of it has expired.
     assert!(world.get("/oauth/jwks").await.text.contains(&first));
-    world.advance(300 + 5 + 900);
+    world.advance(300 + 5 + 900).await;
     taskpass::flows::signing_keys::keep(&world.app().server, "main").await.unwrap();
     assert!(!world.get("/oauth/jwks").await.text.contains(&first));
     world.restart().await;

@@ -335,8 +335,8 @@ async fn a_svid_authenticates_until_it_expires(world: &mut World) {
     let token =
         world.post(&world.by_svid(&world.for_person("triage", "alice"), &world.svid("triage"))).await.ok();
     assert_eq!(token.claims()["client_id"], "triage");
-    world.advance(299);
+    world.advance(299).await;
     world.post(&form).await.ok();
-    world.advance(1);
+    world.advance(1).await;
     world.refuses(&form, 401, "invalid_client", "svid_expired").await;
 }

@@ -20,7 +20,7 @@ on_both_engines!(
 
 async fn a_renewal_stays_in_its_task_and_adds_no_actor(world: &mut World) {
     let first = world.post(&world.for_person("triage", "alice").add("scope", "tickets.read")).await.ok();
-    world.advance(200);
+    world.advance(200).await;
     let second = world.post(&world.onward("triage", &first.token())).await.ok();
     assert_eq!(second.json["task"], first.json["task"]);
     assert_eq!(second.json["task_deadline"], first.json["task_deadline"]);

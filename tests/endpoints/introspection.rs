@@ -142,7 +142,7 @@ async fn an_answer_is_never_kept_past_the_token(world: &mut World) {
         world.form("/oauth/introspect", "tickets-guard").add("token", &token).header("if-none-match", &tag)
     };
     assert_eq!(world.post(&form()).await.status, 304);
-    world.advance(225);
+    world.advance(225).await;
     let late = world.introspect("tickets-guard", &token).await;
     assert_eq!(late.header("cache-control"), "private, max-age=15");
     // A tag is no way around a revocation.
@@ -154,8 +154,8 @@ async fn an_answer_is_never_kept_past_the_token(world: &mut World) {
 
 async fn an_expired_token_is_inactive_to_the_second(world: &mut World) {
     let token = world.alices().await;
-    world.advance(239);
+    world.advance(239).await;
     assert!(world.is_active(&token).await);
-    world.advance(1);
+    world.advance(1).await;
     assert!(!world.is_active(&token).await);
 }

@@ -5,6 +5,7 @@ mod algorithms;
 mod client_authentication;
 mod connections;
 mod delegation;
+mod feed;
 mod http_rules;
 mod introspection;
 mod narrowing;

@@ -242,7 +242,7 @@ async fn handing_back_nonsense_tells_nothing(world: &mut World) {
     world.refuses(&world.form("/oauth/revoke", "triage"), 400, "invalid_request", "parameter_missing").await;
     let bare = world.bare("/oauth/revoke").add("token", &token);
     world.refuses(&bare, 401, "invalid_client", "client_authentication_missing").await;
-    world.advance(240);
+    world.advance(240).await;
     world.revoke("triage", &token).await.ok();
 }
 

@@ -250,9 +250,9 @@ async fn refuses_expired_and_revoked_subject_tokens(world: &mut World) {
     let other = world.alices().await;
     world.cut("token", claims(&other)["jti"].clone()).await.ok();
     world.refuses(&world.onward("triage", &other), 400, "invalid_request", "subject_token_revoked").await;
-    world.advance(239);
+    world.advance(239).await;
     world.post(&world.onward("triage", &token)).await.ok();
-    world.advance(1);
+    world.advance(1).await;
     world.refuses(&world.onward("triage", &token), 400, "invalid_request", expired).await;
 }
 
@@ -564,16 +564,16 @@ async fn no_token_outlives_consent_or_task(world: &mut World) {
         (&short.json["expires_in"], &short.json["task_deadline"]),
         (&json!(90), &json!(world.now() + 90))
     );
-    world.advance(89);
+    world.advance(89).await;
     let last = world.post(&world.onward("triage", &short.token())).await.ok();
     assert_eq!((&last.json["expires_in"], &last.json["task"]), (&json!(1), &short.json["task"]));
-    world.advance(1);
+    world.advance(1).await;
     let reply = world.post(&world.onward("triage", &last.token())).await;
     assert_refused(&reply, 400, "invalid_request", "subject_token_expired");
-    world.advance(9);
+    world.advance(9).await;
     let late = world.post(&world.for_person("triage", "bert")).await.ok();
     assert_eq!(late.json["expires_in"], 1);
-    world.advance(1);
+    world.advance(1).await;
     world.refuses(&world.for_person("triage", "bert"), 400, "invalid_request", "consent_expired").await;
     let paid = world
         .for_person("triage", "alice")

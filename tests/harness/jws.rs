@@ -16,6 +16,7 @@ pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
 pub(crate) struct Key {
     pub(crate) kid: String,
     pub(crate) public: Value,
+    private: Value,
     pair: EcdsaKeyPair,
     entropy: Entropy,
 }
@@ -31,7 +32,12 @@ impl Key {
         let pair = EcdsaKeyPair::from_private_key_and_public_key(rules, &bytes("d"), &point, entropy.ring())
             .unwrap();
         let kid = jwk["kid"].as_str().unwrap().to_owned();
-        Self { kid, public: private.public().unwrap().to_json(), pair, entropy }
+        Self { kid, public: private.public().unwrap().to_json(), private: jwk, pair, entropy }
+    }
+
+    /// The private half.
+    pub(crate) fn private(&self) -> Value {
+        self.private.clone()
     }
 
     /// `{"keys": […]}`.

@@ -92,7 +92,17 @@ impl World {
 
     /// Stops the server and starts it again on the same database, with whatever was changed in `config`.
     pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Stops the server.
+    pub(crate) async fn stop(&mut self) {
         self.app.take().unwrap().stop().await;
+    }
+
+    /// Starts it again on the same database.
+    pub(crate) async fn start_again(&mut self) {
         self.app = Some(App::start(&self.config, self.clock.clone(), None).await.unwrap());
     }
 
@@ -116,9 +126,12 @@ impl World {
         self.database.folder.path()
     }
 
-    /// Moves the clock.
-    pub(crate) fn advance(&self, seconds: i64) {
-        self.clock.advance(seconds);
+    /// Lets time pass; the server goes on reading its log meanwhile.
+    pub(crate) async fn advance(&self, seconds: i64) {
+        self.clock.advance(u32::try_from(seconds).unwrap());
+        if let Some(app) = &self.app {
+            app.server.refresh().await.unwrap();
+        }
     }
 
     // --- Evidence --------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 //! The revocation rule: a token is dead if it was decided before a cutoff of any scope that it matches, and only then.
 
 use proptest::prelude::*;
-use taskpass::domain::cutoff::{Cutoff, CutoffSet, ScopeKind, Verdict, scopes};
+use taskpass::domain::cutoff::{Cutoff, CutoffSet, ScopeKind, Stretch, Verdict, scopes};
 use taskpass::protocol::authorization_details::AuthorizationDetails;
 use taskpass::protocol::claims::{AccessTokenClaims, Actor, Rev};
 use taskpass::protocol::resource::ResourceUri;
@@ -60,10 +60,14 @@ fn cutoff(seq: u64, scope_kind: ScopeKind, scope_id: String) -> Cutoff {
     Cutoff { seq, at: Timestamp(0), scope_kind, scope_id, reason, actor, expires_at: Timestamp(430) }
 }
 
+fn stretch(entry: &Cutoff) -> Stretch {
+    Stretch { prev: entry.seq - 1, seq: entry.seq, cutoffs: vec![entry.into()] }
+}
+
 fn view(entries: &[Cutoff]) -> CutoffSet {
     let mut set = CutoffSet::new(Rev { generation: "g".into(), seq: 0 });
     for entry in entries {
-        set.apply(entry, 0).unwrap();
+        set.apply(&stretch(entry), 0).unwrap();
     }
     set
 }
@@ -129,7 +133,7 @@ proptest! {
         let all: Vec<_> = scopes(&token, Some("k")).map(|(kind, id)| (kind, id.to_owned())).collect();
         let (kind, id) = pick.get(&all).clone();
         let mut set = CutoffSet::new(token.rev.clone());
-        set.apply(&cutoff(token.rev.seq + 1, kind, id), 0).unwrap();
+        set.apply(&stretch(&cutoff(token.rev.seq + 1, kind, id)), 0).unwrap();
         let verdict = set.verdict(&token, Some("k"));
         prop_assert!(matches!(verdict, Verdict::Cut(_)), "{:?}", verdict);
     }
@@ -138,7 +142,7 @@ proptest! {
 #[test]
 fn a_gap_is_refused_and_forgetting_waits_for_the_longest_token() {
     let mut set = view(&[cutoff(1, ScopeKind::Token, "a".into())]);
-    assert!(set.apply(&cutoff(3, ScopeKind::Token, "b".into()), 0).is_err());
+    assert!(set.apply(&stretch(&cutoff(3, ScopeKind::Token, "b".into())), 0).is_err());
     set.purge(429);
     assert_eq!(set.len(), 1);
     set.purge(430);

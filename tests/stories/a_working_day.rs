@@ -22,7 +22,7 @@ async fn from_the_first_token_to_the_last(world: &mut World) {
     // Renewals, until the deadline cuts the last one short.
     loop {
         let (mine, below) = (claims(&own)["exp"].as_i64().unwrap(), claims(&child)["exp"].as_i64().unwrap());
-        world.advance(mine.min(below) - world.now() - 1);
+        world.advance(mine.min(below) - world.now() - 1).await;
         own = world.post(&world.onward("triage", &own)).await.ok().token();
         child = world.post(&world.onward("summarizer", &child)).await.ok().token();
         assert_eq!(claims(&own)["task"], task);
@@ -43,6 +43,6 @@ async fn from_the_first_token_to_the_last(world: &mut World) {
     // Tomorrow is another task; the consent is the same until it ends.
     let next = world.post(&world.for_person("triage", "alice")).await.ok();
     assert_ne!(next.json["task"], task);
-    world.advance(86_400);
+    world.advance(86_400).await;
     world.refuses(&world.for_person("triage", "alice"), 400, "invalid_request", "consent_expired").await;
 }

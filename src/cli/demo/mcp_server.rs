@@ -145,11 +145,7 @@ fn verified(context: &RequestContext<RoleServer>) -> Result<&VerifiedToken, Erro
 }
 
 fn not_granted(refusal: &CallRefusal) -> ErrorData {
-    let (rule, at) = match refusal {
-        CallRefusal::LocationNotGranted => ("location_not_granted", None),
-        CallRefusal::ToolNotGranted => ("tool_not_granted", None),
-        CallRefusal::ArgumentRefused(reason) => ("argument_refused", Some(reason.at.as_str())),
-    };
+    let (rule, at) = (refusal.rule(), refusal.at());
     ErrorData::new(ErrorCode(CALL_NOT_GRANTED), refusal.to_string(), Some(json!({ "rule": rule, "at": at })))
 }
 

@@ -97,6 +97,9 @@ impl DetailsError {
 /// Why a tool call isn't allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallRefusal {
+    /// An administrator has switched the tool off.
+    #[error("this tool has been switched off")]
+    ToolSwitchedOff,
     /// No detail names this server.
     #[error("no tool of this server was granted")]
     LocationNotGranted,
@@ -109,9 +112,28 @@ pub enum CallRefusal {
 }
 
 impl CallRefusal {
+    /// The rule's name in answers and records.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::ToolSwitchedOff => "tool_switched_off",
+            Self::LocationNotGranted => "location_not_granted",
+            Self::ToolNotGranted => "tool_not_granted",
+            Self::ArgumentRefused(_) => "argument_refused",
+        }
+    }
+
+    /// The argument that was refused, as a JSON Pointer.
+    pub fn at(&self) -> Option<&str> {
+        match self {
+            Self::ArgumentRefused(reason) => Some(&reason.at),
+            Self::ToolSwitchedOff | Self::LocationNotGranted | Self::ToolNotGranted => None,
+        }
+    }
+
     /// The refusal that came closest to a yes says the most.
     pub(super) fn rank(&self) -> u8 {
         match self {
+            Self::ToolSwitchedOff => 3,
             Self::LocationNotGranted => 0,
             Self::ToolNotGranted => 1,
             Self::ArgumentRefused(_) => 2,

@@ -10,8 +10,8 @@ use crate::domain::exchange::{Bounded, Request, Subject};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Impact, Principal, PrincipalKind, TokenFormat};
 use crate::domain::task::TaskPlan;
-use crate::flows::FlowError;
 use crate::flows::own_token::OPAQUE_PREFIX;
+use crate::flows::{FlowError, feed};
 use crate::jose::Algorithm;
 use crate::protocol::authorization_details::AuthorizationDetails;
 use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims};
@@ -112,7 +112,14 @@ pub(super) fn for_builtin(
 ) -> Result<Minted, FlowError> {
     const LIFETIME: i64 = 240;
     let issuer = &attempt.tenant.issuer;
+    let path_of = |target: &str| {
+        target.strip_prefix(issuer.as_str()).and_then(|path| path.strip_prefix('/')).map(str::to_owned)
+    };
+    let asked = request.targets.first().and_then(|target| path_of(target));
     let (path, rights): (_, Vec<&str>) = match principal.kind {
+        PrincipalKind::Enforcer if asked.as_deref() == Some(feed::RESOURCE) => {
+            (feed::RESOURCE, vec![feed::RESOURCE])
+        }
         PrincipalKind::Enforcer => ("oauth/introspect", vec!["introspect"]),
         PrincipalKind::Client if !principal.administrator.is_empty() => {
             ("admin/v1", principal.administrator.iter().map(|right| right.as_str()).collect())

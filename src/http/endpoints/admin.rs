@@ -13,7 +13,7 @@ use crate::domain::registry::{Administrator, TenantSection, json_schema};
 use crate::domain::user::user_id;
 use crate::flows::revocation::{self, Order};
 use crate::flows::token::{self, Form};
-use crate::flows::{Recorder, admin, audit_trail, signing_keys};
+use crate::flows::{Recorder, admin, audit_trail, fleet, signing_keys};
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{AdministratorOf, Id, InTenant, JsonBody};
 use crate::http::node::Node;
@@ -123,13 +123,30 @@ impl Scope {
     }
 }
 
-/// Cuts something. Answers when it is durable.
+/// For what to wait.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RevokeQuery {
+    wait: Option<Wait>,
+}
+
+/// Until when an answer is held back.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum Wait {
+    /// The revocation is in force at every enforcer.
+    Effective,
+}
+
+/// Cuts something. Answers when it is durable, or on demand when it is in force everywhere.
 pub(in crate::http) async fn revoke(
     State(node): State<Node>,
     administrator: AdministratorOf,
+    parameters: Queried<RevokeQuery>,
     JsonBody(scope): JsonBody<Scope>,
 ) -> Result<Response, Failure> {
     let caller = administrator.may(Administrator::Revoke).await?;
+    let wait = query(parameters)?.wait;
     let (kind, id) = scope.parse(&caller.tenant.name)?;
     let order = Order { kind, id: &id, reason: &scope.reason, actor: &caller.client_id };
     let revoked = caller.recorded(revocation::revoke(&node.server, &caller.tenant, &order).await).await?;
@@ -139,6 +156,9 @@ pub(in crate::http) async fn revoke(
         (body.as_object_mut(), revoked.cutoffs.first().map(|first| json!(first)))
     {
         body.extend(first.into_iter().filter(|(name, _)| name != "seq" && name != "at"));
+    }
+    if let Some(Wait::Effective) = wait {
+        body["receipt"] = json!(fleet::effective(&node.server, &caller.tenant, &revoked).await?);
     }
     Ok(json_no_store(StatusCode::CREATED, &body))
 }
@@ -168,6 +188,18 @@ pub(in crate::http) async fn revocations(
     let (generation, mut cutoffs) = revocation::log(&node.server, &caller.tenant, page.after.into()).await?;
     cutoffs.truncate(page.limit.into());
     Ok(json_no_store(StatusCode::OK, &json!({ "gen": generation, "cutoffs": cutoffs })))
+}
+
+/// Every instance of every enforcer: what it has applied, and whether its lease runs.
+pub(in crate::http) async fn enforcers(
+    State(node): State<Node>,
+    administrator: AdministratorOf,
+) -> Result<Response, Failure> {
+    let caller = administrator.may(Administrator::Revoke).await?;
+    let rev = caller.tenant.view.rev();
+    let enforcers = fleet::members(&node.server, &caller.tenant).await?;
+    let body = json!({ "gen": rev.generation, "head_seq": rev.seq, "enforcers": enforcers });
+    Ok(json_no_store(StatusCode::OK, &body))
 }
 
 /// Lifts what a revocation switched off.

@@ -37,7 +37,7 @@ pub(in crate::http) async fn metrics(State(node): State<Node>) -> Response {
         metrics::gauge!("taskpass_revocation_live_cutoffs", "tenant" => name.clone())
             .set(lossy(tenant.view.len() as u64));
         metrics::gauge!("taskpass_revocation_view_age_seconds", "tenant" => name)
-            .set(tenant.view.age().as_secs_f64());
+            .set(tenant.view.age(node.server.clock.uptime()).map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
     match &node.metrics {
         Some(handle) => handle.render().into_response(),

@@ -27,7 +27,9 @@ pub(in crate::http) async fn introspect(
     let (caller, token) = recorder.stranger(None, read(&params, &body)).await?;
     let answer = flow(&node.server, &tenant, &caller, token).await?;
     // Whoever keeps the answer adds his time to the age of what this node knew: together they stay within the lease.
-    let known = node.server.settings.lease.saturating_sub(tenant.view.age()).as_secs();
+    let lease = node.server.settings.lease;
+    let age = tenant.view.age(node.server.clock.uptime()).unwrap_or(lease);
+    let known = lease.saturating_sub(age).as_secs();
     Ok(render(&node, &headers, answer, i64::try_from(known).unwrap_or_default()))
 }
 

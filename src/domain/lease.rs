@@ -1,0 +1,200 @@
+//! The leases that a node has granted, and from when on a cutoff is in force at every enforcer.
+//!
+//! An enforcer decides under what it has applied, as long as a lease of its runs. So a cutoff is in force at an enforcer
+//! once it has said that it applied it, or once every lease has run out that was granted under an older head. A lease
+//! granted later carries the cutoff in its answer and counts from nothing before.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::feed::LeaseRequest;
+use crate::time::Uptime;
+
+/// Instances of enforcers of one tenant that a node keeps track of at most.
+const MOST: usize = 100_000;
+/// Grants of one instance that are told apart; older ones are taken together, to the safe side.
+const GRANTS: usize = 8;
+
+/// One process of one enforcer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId {
+    /// The enforcer as it is registered.
+    pub enforcer: String,
+    /// The process.
+    pub instance: String,
+}
+
+/// What is known of an instance.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// What it says its version is.
+    pub version: String,
+    /// The last entry that it says it has applied.
+    pub applied: u64,
+    /// How long it relies on an answer.
+    pub lease: Duration,
+    /// When its last request arrived.
+    pub renewed: Uptime,
+    /// Leases that may still run: the head they were granted under, and when they run out here at the latest.
+    grants: Vec<(u64, Uptime)>,
+}
+
+impl Lease {
+    /// The oldest head under which it may still be deciding, if any lease of its runs.
+    pub fn pending_head(&self, now: Uptime) -> Option<u64> {
+        let running = self.grants.iter().filter(|(_, end)| *end > now);
+        running.map(|(head, _)| (*head).max(self.applied)).min()
+    }
+
+    fn grant(&mut self, head: u64, end: Uptime) {
+        match self.grants.iter_mut().find(|(other, _)| *other == head) {
+            Some((_, until)) => *until = end.max(*until),
+            None => self.grants.push((head, end)),
+        }
+        if self.grants.len() > GRANTS {
+            self.grants.sort_unstable();
+            let (head, end) = self.grants.remove(0);
+            if let Some(next) = self.grants.first_mut() {
+                *next = (head, end.max(next.1));
+            }
+        }
+    }
+}
+
+/// How a cutoff stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Instances that have applied it.
+    pub acknowledged: usize,
+    /// Instances that haven't said so, and hold no lease from before it.
+    pub expired: usize,
+    /// Instances that may not know of it yet.
+    pub waiting: usize,
+}
+
+/// Where one instance stands, as one node knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Position<'a> {
+    /// The enforcer and its process.
+    pub id: (&'a str, &'a str),
+    /// The last entry that it says it has applied.
+    pub applied: u64,
+    /// The oldest head under which it may still be deciding; nothing when no lease of this node runs.
+    pub pending_head: Option<u64>,
+}
+
+/// How entry `seq` stands, by what all nodes know. An instance that has told one node that it applied the entry has
+/// applied it, whatever leases other nodes have granted it.
+pub fn standing<'a>(positions: impl Iterator<Item = Position<'a>>, seq: u64) -> Standing {
+    let mut instances: HashMap<(&str, &str), (u64, bool)> = HashMap::new();
+    for position in positions {
+        let known = instances.entry(position.id).or_default();
+        known.0 = known.0.max(position.applied);
+        known.1 |= position.pending_head.is_some_and(|head| head < seq);
+    }
+    let mut standing = Standing::default();
+    for (applied, pending) in instances.into_values() {
+        match pending {
+            _ if applied >= seq => standing.acknowledged += 1,
+            true => standing.waiting += 1,
+            false => standing.expired += 1,
+        }
+    }
+    standing
+}
+
+/// Too many instances hold leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MOST} enforcer instances hold leases")]
+pub struct TooManyLeases;
+
+/// Every lease of one tenant that this node knows of.
+#[derive(Clone, Debug, Default)]
+pub struct Leases {
+    instances: HashMap<InstanceId, Lease>,
+}
+
+impl Leases {
+    /// Notes a request that has just arrived, at a node whose view has come to `head`. Must come **before** the head is
+    /// read that answers it: whoever commits a cutoff after that read then finds the lease here. The answer carries at
+    /// least what this node knows already, so whoever decides under this lease has applied `head`.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn arrive(
+        &mut self,
+        id: &InstanceId,
+        request: &LeaseRequest,
+        head: u64,
+        now: Uptime,
+    ) -> Result<(), TooManyLeases> {
+        if self.instances.len() >= MOST && !self.instances.contains_key(id) {
+            self.forget(now);
+            if self.instances.len() >= MOST {
+                return Err(TooManyLeases);
+            }
+        }
+        let lease = Duration::from_secs(request.lease_seconds);
+        let known = self.instances.entry(id.clone()).or_insert_with(|| Lease {
+            version: String::new(),
+            applied: 0,
+            lease,
+            renewed: now,
+            grants: Vec::new(),
+        });
+        known.version.clone_from(&request.version);
+        known.lease = lease;
+        known.renewed = now;
+        known.grants.retain(|(_, end)| *end > now);
+        known.grant(head, now.plus(lease));
+        Ok(())
+    }
+
+    /// The instance has applied everything up to `seq`, an entry that there is.
+    pub fn acknowledge(&mut self, id: &InstanceId, seq: u64) {
+        if let Some(known) = self.instances.get_mut(id) {
+            known.applied = known.applied.max(seq);
+        }
+    }
+
+    /// The log has been replaced: what was granted under the old one runs on, and knows nothing of the new one.
+    pub fn start_over(&mut self) {
+        for lease in self.instances.values_mut() {
+            lease.applied = 0;
+            lease.grants.iter_mut().for_each(|(head, _)| *head = 0);
+        }
+    }
+
+    /// Where each instance stands at `now`.
+    pub fn positions(&self, now: Uptime) -> impl Iterator<Item = Position<'_>> {
+        self.instances.iter().map(move |(id, lease)| Position {
+            id: (&id.enforcer, &id.instance),
+            applied: lease.applied,
+            pending_head: lease.pending_head(now),
+        })
+    }
+
+    /// Forgets instances that have held no lease for ten minutes.
+    pub fn forget(&mut self, now: Uptime) {
+        const KEPT: Duration = Duration::from_mins(10);
+        self.instances.retain(|_, lease| now.since(lease.renewed) < lease.lease + KEPT);
+    }
+
+    /// Every instance.
+    pub fn iter(&self) -> impl Iterator<Item = (&InstanceId, &Lease)> {
+        self.instances.iter()
+    }
+
+    /// How many instances are known.
+    pub fn len(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! Whether a token is let in, and whether it is still good: by its claims, and by what is known of the revocation log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::feed::Feed;
+use super::introspection::{Introspected, Introspector};
+use super::verifier::LONGEST_TOKEN;
+use super::view::Decision;
+use super::{
+    EnforcementError, Enforcer, Source, StalePolicy, TokenRefusal, Unavailable, VerifiedToken, Verifier,
+};
+use crate::domain::cutoff::Verdict;
+use crate::jose::Unverified;
+use crate::time::Timestamp;
+
+impl Enforcer {
+    /// The time by which tokens are judged: the issuer's, as told with the lease and carried on by a clock that only runs
+    /// forward; the machine's own where no issuer has told it.
+    fn now(&self) -> Timestamp {
+        match &self.source {
+            Source::Feed(feed, _) => feed.follower().now(&self.config.clock),
+            Source::None | Source::Introspection(_) => self.config.clock.now(),
+        }
+    }
+
+    /// Checks a bearer token: its form, signature and claims, and that nothing has cut it. Refuses when that can't be
+    /// known.
+    ///
+    /// # Errors
+    /// The rule that the token breaks, or that nobody can tell.
+    pub async fn check(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
+        self.check_under(token, StalePolicy::Deny).await
+    }
+
+    /// The same, for a route with its own answer to a view that is stale.
+    ///
+    /// # Errors
+    /// The rule that the token breaks, or that nobody can tell.
+    pub async fn check_under(
+        &self,
+        token: &str,
+        policy: StalePolicy,
+    ) -> Result<VerifiedToken, EnforcementError> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenRefusal::TokenTooLong.into());
+        }
+        // What was proven before, under keys that are still young, needs neither parsing nor a signature.
+        let known = self.jwks.fresh().and_then(|keys| self.verifier.recall(token, &keys, self.now()));
+        let verified = match known {
+            Some(known) => known?,
+            None => match self.verify(token).await {
+                Ok(verified) => verified,
+                Err(EnforcementError::Refused(TokenRefusal::TokenNotAJwt)) => {
+                    return self.check_opaque(token).await;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        match &self.source {
+            Source::None => Ok(verified),
+            Source::Introspection(introspector) => self.introspect(introspector, token, verified).await,
+            Source::Feed(feed, introspector) => {
+                self.admit((feed, introspector), (token, verified), policy).await
+            }
+        }
+    }
+
+    /// Decides by what is known of the revocation log.
+    async fn admit(
+        &self,
+        (feed, introspector): (&Feed, &Introspector),
+        (token, verified): (&str, VerifiedToken),
+        policy: StalePolicy,
+    ) -> Result<VerifiedToken, EnforcementError> {
+        match self.decide(feed, &verified) {
+            Decision::Known(Verdict::Alive) => return Ok(verified),
+            Decision::Known(Verdict::Cut(_)) => return Err(TokenRefusal::TokenRevoked.into()),
+            Decision::Known(Verdict::Behind | Verdict::OtherLog) | Decision::Stale => {}
+        }
+        // It may be we who are behind: ask once, and decide anew.
+        let asked = feed.catch_up().await;
+        match (self.decide(feed, &verified), asked) {
+            (Decision::Known(Verdict::Alive), _) => Ok(verified),
+            (Decision::Known(Verdict::Cut(_)), _) | (Decision::Known(Verdict::OtherLog), Ok(())) => {
+                Err(TokenRefusal::TokenRevoked.into())
+            }
+            (Decision::Known(Verdict::Behind), Ok(())) => Err(Unavailable::Ahead.into()),
+            (Decision::Stale, Ok(())) => Err(Unavailable::ViewStale.into()),
+            (_, Err(error)) => {
+                self.check_stale((feed, introspector), (token, verified), (policy, error)).await
+            }
+        }
+    }
+
+    /// The view is stale and the issuer's log can't be had: the route's own policy decides.
+    async fn check_stale(
+        &self,
+        (feed, introspector): (&Feed, &Introspector),
+        (token, mut verified): (&str, VerifiedToken),
+        (policy, error): (StalePolicy, Unavailable),
+    ) -> Result<VerifiedToken, EnforcementError> {
+        verified.admitted = policy;
+        match policy {
+            StalePolicy::Deny => Err(error.into()),
+            StalePolicy::Introspect => self.introspect(introspector, token, verified).await,
+            // What is known to be cut stays cut, however old the knowledge is.
+            StalePolicy::TtlOnly => match feed.follower().view().verdict(verified.claims(), verified.kid()) {
+                Verdict::Cut(_) | Verdict::OtherLog => Err(TokenRefusal::TokenRevoked.into()),
+                Verdict::Alive | Verdict::Behind => Ok(verified),
+            },
+        }
+    }
+
+    /// Checks again, without asking anybody, that a token which was let in is still good: it hasn't expired, nothing that
+    /// is known cuts it, and the knowledge is no older than the lease. Call it before releasing an answer that was
+    /// buffered.
+    ///
+    /// # Errors
+    /// It is not good any more, or nobody can tell.
+    pub fn recheck(&self, token: &VerifiedToken) -> Result<(), EnforcementError> {
+        if self.now() >= token.claims().exp {
+            return Err(TokenRefusal::TokenExpired.into());
+        }
+        let Source::Feed(feed, _) = &self.source else { return Ok(()) };
+        let known = feed.follower().view().verdict(token.claims(), token.kid());
+        match (self.decide(feed, token), token.admitted) {
+            (Decision::Known(Verdict::Alive), _) => Ok(()),
+            // What is known to be cut is cut, however old the knowledge is.
+            _ if matches!(known, Verdict::Cut(_)) => Err(TokenRefusal::TokenRevoked.into()),
+            (Decision::Known(Verdict::OtherLog), StalePolicy::Deny) => Err(TokenRefusal::TokenRevoked.into()),
+            (_, StalePolicy::Deny) => Err(Unavailable::ViewStale.into()),
+            // It was let in although the view was stale.
+            (_, StalePolicy::Introspect | StalePolicy::TtlOnly) => Ok(()),
+        }
+    }
+
+    /// Waits until [`Enforcer::recheck`] refuses the token: to cut what was opened with it. Without the feed that is when
+    /// it expires.
+    pub async fn until_refused(&self, token: &VerifiedToken) -> EnforcementError {
+        let mut news = match &self.source {
+            Source::Feed(feed, _) => Some(feed.follower().view().news()),
+            Source::None | Source::Introspection(_) => None,
+        };
+        loop {
+            if let Err(error) = self.recheck(token) {
+                return error;
+            }
+            let expires = u64::try_from(token.claims().exp.since(self.now())).unwrap_or_default();
+            let learnt = async {
+                match &mut news {
+                    // The sender lives as long as the feed.
+                    Some(news) => drop(news.changed().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(expires).min(self.stale_in())) => {}
+                () = learnt => {}
+            }
+        }
+    }
+
+    /// How long until the view is stale unless it is renewed.
+    fn stale_in(&self) -> Duration {
+        const MOMENT: Duration = Duration::from_millis(5);
+        let Source::Feed(feed, _) = &self.source else { return Duration::MAX };
+        let age = feed.follower().view().age(self.config.clock.uptime()).unwrap_or_default();
+        feed.follower().lease().saturating_sub(age) + MOMENT
+    }
+
+    fn decide(&self, feed: &Feed, token: &VerifiedToken) -> Decision {
+        feed.follower().decide(token.claims(), token.kid(), self.config.clock.uptime())
+    }
+
+    async fn verify(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
+        let header = Unverified::parse(token).map_err(TokenRefusal::from)?.header().clone();
+        let kid = Verifier::check_header(&header)?;
+        let keys = self.jwks.keys_for(kid).await?;
+        Ok(self.verifier.verify(token, &keys, self.now())?)
+    }
+
+    async fn introspect(
+        &self,
+        introspector: &Introspector,
+        token: &str,
+        verified: VerifiedToken,
+    ) -> Result<VerifiedToken, EnforcementError> {
+        match introspector.introspect(token).await? {
+            Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
+            Introspected::Active(claims) if claims.jti != verified.claims().jti => {
+                Err(Unavailable::Malformed("an answer about another token").into())
+            }
+            // The answer took its time: what was good when it was asked may have run out or been cut since.
+            Introspected::Active(_) => self.recheck(&verified).map(|()| verified),
+        }
+    }
+
+    /// An opaque token says nothing by itself: its claims come from the issuer, under the same rules.
+    async fn check_opaque(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
+        let introspector = match &self.source {
+            Source::None => return Err(TokenRefusal::TokenNotAJwt.into()),
+            Source::Introspection(introspector) | Source::Feed(_, introspector) => introspector,
+        };
+        match introspector.introspect(token).await? {
+            Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
+            Introspected::Active(claims) => {
+                let mut verified = self.verifier.check_claims(Arc::new(*claims), None, self.now())?;
+                verified.admitted = StalePolicy::Introspect;
+                // An event that overtook the answer wins.
+                self.recheck(&verified).map(|()| verified)
+            }
+        }
+    }
+}
