@@ -1,7 +1,7 @@
 //! The server put together: the only place that sees every floor.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::config::ServeConfig;
 use crate::domain::registry::Document;
 use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
-use crate::flows::{FlowError, Limits, Server, Settings, admin, audit_trail, fleet, signing_keys};
+use crate::flows::{FlowError, Limits, Server, Settings, admin, audit_trail, fleet, restore, signing_keys};
 use crate::http::{Node, router};
 use crate::secret::{Digest, Secret};
 use crate::storage::journal::Journal;
@@ -84,6 +84,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let (server, journal) = open(config, clock).await?;
         server.create_tenant("main").await?;
+        restore::check_high_water(&server, &config.data_dir).await?;
         for section in registry.into_iter().flat_map(|document| document.tenants) {
             server.create_tenant(&section.tenant).await?;
             let tenant = server
@@ -108,7 +109,7 @@ impl App {
         let metrics = crate::http::install_metrics();
         let node = Node::new(server.clone(), metrics.clone());
         let accepting = tokio::spawn(accept(listener, node, stop.clone()));
-        let keeping = tokio::spawn(keep_up(server.clone(), metrics, stop.clone()));
+        let keeping = tokio::spawn(keep_up(server.clone(), config.data_dir.clone(), metrics, stop.clone()));
         tokio::spawn(hear(server.clone()));
         tracing::info!(%address, issuer = %config.public_url, database = server.db.engine(), "taskpass is ready");
         Ok(Self { address, server, bootstrap, stop, accepting, keeping, journal })
@@ -251,7 +252,13 @@ async fn hear(server: Arc<Server>) {
     }
 }
 
-async fn keep_up(server: Arc<Server>, metrics: Option<PrometheusHandle>, stop: CancellationToken) {
+async fn keep_up(
+    server: Arc<Server>,
+    folder: PathBuf,
+    metrics: Option<PrometheusHandle>,
+    stop: CancellationToken,
+) {
+    let mut marked = restore::HighWater::new();
     let mut refresh = tokio::time::interval(REFRESH);
     let mut upkeep = tokio::time::interval(UPKEEP);
     let mut report = tokio::time::interval(REPORT);
@@ -265,6 +272,13 @@ async fn keep_up(server: Arc<Server>, metrics: Option<PrometheusHandle>, stop: C
                 }
             }
             _ = report.tick() => {
+                let marks = restore::high_water(&server);
+                if marks != marked {
+                    match restore::write(&folder, &marks) {
+                        Ok(()) => marked = marks,
+                        Err(error) => tracing::warn!(%error, "the high-water mark could not be written"),
+                    }
+                }
                 if let Err(error) = fleet::exchange(&server).await {
                     tracing::warn!(%error, "the other nodes could not be told of this one's enforcers");
                 }

@@ -50,12 +50,6 @@ impl Uptime {
         Self(self.0.saturating_add(duration))
     }
 
-    /// This moment less `duration`.
-    #[must_use]
-    pub fn back(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(duration))
-    }
-
     /// The time from `earlier` to this moment; nothing when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

@@ -6,13 +6,16 @@ pub mod apply;
 pub mod audit;
 pub mod bench;
 pub mod demo;
+pub mod enforcers;
 pub mod error;
 pub mod explain;
 pub mod identity_args;
 pub mod keys;
 pub mod output;
+pub mod receipt;
 pub mod registry_file;
 pub mod reinstate;
+pub mod restored;
 pub mod revoke;
 pub mod run;
 pub mod serve;
@@ -54,6 +57,12 @@ enum Command {
     Revoke(revoke::Args),
     /// Lift what a revocation switched off.
     Reinstate(reinstate::Args),
+    /// List every enforcer, and how far each has come.
+    Enforcers(enforcers::Args),
+    /// Verify the signed receipt of a revocation.
+    Receipt(receipt::Args),
+    /// Say that the database was put back from an older copy.
+    Restored(restored::Args),
     /// Say what a token request would come to, rule by rule.
     Explain(explain::Args),
     /// Get a token for a task.
@@ -82,6 +91,9 @@ impl Cli {
             Command::Apply(args) => Box::pin(apply::run(args)).await,
             Command::Revoke(args) => Box::pin(revoke::run(args)).await,
             Command::Reinstate(args) => Box::pin(reinstate::run(args)).await,
+            Command::Enforcers(args) => Box::pin(enforcers::run(args)).await,
+            Command::Receipt(args) => Box::pin(receipt::run(args)).await,
+            Command::Restored(args) => Box::pin(restored::run(args)).await,
             Command::Explain(args) => Box::pin(explain::run(args)).await,
             Command::Token(args) => Box::pin(token::run(args)).await,
             Command::Run(args) => Box::pin(run::run(args)).await,

@@ -1,12 +1,17 @@
 //! `taskpass revoke`: one entry in the revocation log, and what it reaches.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::admin_api::{AdminApi, Connection};
 use super::cutoff_scope::ScopeArgs;
 use super::error::CliError;
-use super::output;
+use super::{output, receipt};
 use crate::time::monotonic;
+
+/// Seconds to wait for the server's word that it is in force: the longest lease, and a while.
+const PATIENCE: u64 = 160;
 
 /// Take back an agent, a person, a task, a token, or whatever else the revocation log knows: one entry, durable
 /// when this returns.
@@ -17,6 +22,7 @@ use crate::time::monotonic;
   taskpass revoke --user-issuer https://idp.example.com --user-subject 248289761001
   taskpass revoke --tool 'https://tickets.example.com/mcp#close_ticket'
   taskpass revoke --task tsk_… --json
+  taskpass revoke --agent triage --wait --receipt triage.receipt
   taskpass revoke --tenant acme --yes
 
 Exit codes: 0 acknowledged and durable, 2 usage, 3 refused, 4 unreachable (ask again: revoking twice does no harm).")]
@@ -26,6 +32,12 @@ pub struct Args {
     /// Why; kept in the log and in the audit trail.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Wait until it is in force at every enforcer: milliseconds if all are reachable, at most their longest lease if not.
+    #[arg(long)]
+    wait: bool,
+    /// Where to put the server's signed word that it is in force, for `taskpass receipt verify`.
+    #[arg(long, value_name = "FILE", requires = "wait")]
+    receipt: Option<std::path::PathBuf>,
     /// Say yes to what stops a whole tenant.
     #[arg(long)]
     yes: bool,
@@ -43,10 +55,13 @@ pub async fn run(args: Args) -> Result<(), CliError> {
             .hint("if that is meant, add --yes")
             .exit_code(CliError::USAGE));
     }
-    let api = AdminApi::connect(&args.connection, "revoke").await?;
+    let patient = Connection { timeout: args.connection.timeout.max(PATIENCE), ..args.connection.clone() };
+    let connection = if args.wait { &patient } else { &args.connection };
+    let api = AdminApi::connect(connection, "revoke").await?;
     let body = args.scope.body(args.reason.as_deref());
     let asked = monotonic();
-    let mut cutoff = api.post("revocations", &body).await?;
+    let mut cutoff =
+        if args.wait { wait(&api, &body).await? } else { api.post("revocations", &body).await? };
     let milliseconds = monotonic().saturating_duration_since(asked).as_secs_f64() * 1000.0;
     if args.json {
         if let Some(members) = cutoff.as_object_mut() {
@@ -56,17 +71,59 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     } else {
         report(&args.scope, &cutoff, milliseconds).into_iter().for_each(output::line);
     }
+    let receipt = cutoff.get("receipt").and_then(Value::as_str);
+    if let (Some(path), Some(receipt)) = (&args.receipt, receipt) {
+        std::fs::write(path, format!("{receipt}\n"))
+            .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
+    }
     Ok(())
+}
+
+/// Revokes and waits, and tells whoever waits who is waited for.
+async fn wait(api: &AdminApi, body: &Value) -> Result<Value, CliError> {
+    let answer = api.post("revocations?wait=effective", body);
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {
+                if let Some(who) = api.get("enforcers").await.ok().and_then(|fleet| waited_for(&fleet)) {
+                    eprintln!("Durable. Waiting for {who}");
+                }
+            }
+        }
+    }
+}
+
+/// The enforcers that have not applied the whole log, and how long their leases run on.
+fn waited_for(fleet: &Value) -> Option<String> {
+    let member = |enforcer: &Value| {
+        let number = |name: &str| enforcer.get(name).and_then(Value::as_i64).unwrap_or_default();
+        let left = number("lease_seconds") - number("lease_age_seconds");
+        let name = |name: &str| enforcer.get(name).map(output::cell).unwrap_or_default();
+        let lacks = number("behind") > 0 && left >= 0;
+        lacks.then(|| format!("{} {} ({left} s of its lease left)", name("enforcer"), name("instance")))
+    };
+    let names: Vec<_> = fleet.get("enforcers")?.as_array()?.iter().filter_map(member).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// What was cut, what that means, and the way back.
 fn report(scope: &ScopeArgs, cutoff: &Value, milliseconds: f64) -> Vec<String> {
     let seq = cutoff.get("seq").map_or_else(|| "?".into(), output::cell);
     let generation = cutoff.get("gen").map_or_else(|| "?".into(), output::cell);
-    let mut lines = vec![format!(
-        "Revoked {} at {generation}.{seq}, acknowledged in {milliseconds:.1} ms.",
-        scope.words()
-    )];
+    let receipt = cutoff.get("receipt").and_then(Value::as_str).and_then(receipt::peek);
+    let verb = if receipt.is_some() { "in force everywhere" } else { "acknowledged" };
+    let mut lines =
+        vec![format!("Revoked {} at {generation}.{seq}, {verb} in {milliseconds:.1} ms.", scope.words())];
+    if let Some(receipt) = receipt {
+        let count = |name: &str| receipt.get(name).map(output::cell).unwrap_or_default();
+        lines.push(format!(
+            "{} enforcers have applied it; the leases of {} have run out, and they accept nothing.",
+            count("acknowledged"),
+            count("leases_expired")
+        ));
+    }
     let cascade = cutoff.get("cutoffs").and_then(Value::as_array).into_iter().flatten();
     let mut below = cascade.filter(|entry| entry.get("seq") != cutoff.get("seq")).peekable();
     if below.peek().is_some() {
@@ -94,7 +151,7 @@ fn consequence(kind: &str) -> &'static str {
         "key" => "Everything this key signed is dead, and it signs no more.",
         "resource" => "Every token for this resource is dead, and none is minted for it until reinstated.",
         "tool" => {
-            "No new token grants this tool. Tokens that grant it already live on, for minutes at most; end them with --resource."
+            "No new token grants this tool, and enforcers that follow the log refuse its calls; the tokens live on."
         }
         "agent" => {
             "Every token with this agent in its chain is dead, and the agent gets none until reinstated."
@@ -118,7 +175,7 @@ pub(super) fn way_back(kind: &str) -> Result<&'static str, &'static str> {
         "tenant" => Err("nothing was switched off, and new tokens can be minted at once"),
         "task" => Err("the agent starts a new task"),
         "token" => Err("the agent asks for a new token"),
-        "tool" => Ok("calls are allowed again at once"),
+        "tool" => Ok("new tokens can have the tool again; those from before the cutoff don't get it back"),
         _ => Ok("tokens from before the cutoff stay dead"),
     }
 }

@@ -15,6 +15,9 @@ const MOST: usize = 100_000;
 /// Grants of one instance that are told apart; older ones are taken together, to the safe side.
 const GRANTS: usize = 8;
 
+/// By how much two clocks may drift apart while a lease runs; the last moment of a lease still counts, too.
+pub const DRIFT: Duration = Duration::from_secs(1);
+
 /// One process of one enforcer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceId {
@@ -146,7 +149,7 @@ impl Leases {
         known.lease = lease;
         known.renewed = now;
         known.grants.retain(|(_, end)| *end > now);
-        known.grant(head, now.plus(lease));
+        known.grant(head, now.plus(lease + DRIFT));
         Ok(())
     }
 

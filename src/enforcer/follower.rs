@@ -100,15 +100,10 @@ impl Follower {
             return Err(FollowError::OtherTenant);
         }
         let rev = Rev { generation: snapshot.generation, seq: snapshot.seq };
-        let known = self.view.rev();
-        let same_log = known.generation == rev.generation;
-        // A snapshot from before would forget what was applied since, and bring the revoked to life.
-        if same_log && rev.seq < known.seq {
-            return Err(FollowError::SetBack);
-        }
         let set = CutoffSet::restore(rev, snapshot.floor, snapshot.cutoffs, now.seconds())?;
-        let known_at = self.view.age(now).filter(|_| same_log).map(|age| now.back(age));
-        self.view.replace(set, known_at);
+        self.view.start_over(set, None).map_err(|_| FollowError::SetBack)?;
+        // No answer to what was asked before may make fresh what is known now.
+        lock(&self.asked).clear();
         *tenant = Some(snapshot.tenant);
         Ok(())
     }

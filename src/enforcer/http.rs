@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Map, Value};
 
 use crate::protocol::strict_json;
@@ -33,6 +33,9 @@ pub enum Unavailable {
     /// The token was decided under entries of the revocation log that the issuer doesn't have.
     #[error("the token is ahead of the issuer's revocation log")]
     Ahead,
+    /// The issuer's answer was on its way for longer than it holds.
+    #[error("the issuer's answer came too late")]
+    TooLate,
     /// The lease on the revocation log has run out.
     #[error("what is known of the revocation log is too old")]
     ViewStale,
@@ -70,6 +73,16 @@ pub(super) async fn post(
     bearer: Option<&str>,
     limit: usize,
 ) -> Result<Map<String, Value>, Unavailable> {
+    read(send(client, url, form, bearer).await?, limit).await
+}
+
+/// Posts a form.
+pub(super) async fn send(
+    client: &reqwest::Client,
+    url: &str,
+    form: &[(&str, &str)],
+    bearer: Option<&str>,
+) -> Result<reqwest::Response, Unavailable> {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let mut request = client
         .post(url)
@@ -79,7 +92,18 @@ pub(super) async fn post(
     if let Some(bearer) = bearer {
         request = request.bearer_auth(bearer);
     }
-    read(request.send().await?, limit).await
+    Ok(request.send().await?)
+}
+
+/// Seconds that an answer holds whose issuer doesn't say: a little longer than a request may take.
+const HOLDS: u64 = 5;
+
+/// For how long the issuer's answer holds, counted from when it was asked (RFC 9111 §5.2.2.1).
+pub(super) fn max_age(response: &reqwest::Response) -> Duration {
+    let value =
+        response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let seconds = value.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(HOLDS))
 }
 
 /// Reads a text of at most `limit` bytes.

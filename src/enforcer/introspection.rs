@@ -25,13 +25,15 @@ pub enum Introspected {
 pub struct Introspector {
     client: reqwest::Client,
     bearers: Bearers,
+    clock: Clock,
 }
 
 impl Introspector {
     /// An introspector that authenticates with these credentials; nothing is asked yet.
     pub(super) fn new(client: reqwest::Client, credentials: Credentials, clock: Clock) -> Self {
-        let bearers = Bearers::new(client.clone(), credentials, clock, ("oauth/introspect", "introspect"));
-        Self { client, bearers }
+        let endpoint = ("oauth/introspect", "introspect");
+        let bearers = Bearers::new(client.clone(), credentials, clock.clone(), endpoint);
+        Self { client, bearers, clock }
     }
 
     /// Asks whether `token` is active.
@@ -54,8 +56,16 @@ impl Introspector {
     async fn ask(&self, token: &str, bearer: &Bearer) -> Result<Introspected, Unavailable> {
         let url = self.bearers.url();
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let answer = http::post(&self.client, &url, &form, Some(bearer.token.expose()), LONGEST).await?;
-        read_answer(answer)
+        let sent = self.clock.uptime();
+        let answer = http::send(&self.client, &url, &form, Some(bearer.token.expose())).await?;
+        // The issuer's own knowledge has an age, and the answer took its time: together they stay within one lease.
+        let holds = http::max_age(&answer);
+        let answer = read_answer(http::read(answer, LONGEST).await?)?;
+        let took = self.clock.uptime().since(sent);
+        match answer {
+            Introspected::Active(_) if took > holds => Err(Unavailable::TooLate),
+            answer => Ok(answer),
+        }
     }
 }
 

@@ -34,6 +34,11 @@ pub enum Decision {
     Known(Verdict),
 }
 
+/// A snapshot is older than what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the snapshot is older than what is known of the revocation log")]
+pub struct Older;
+
 impl RevocationView {
     /// A view that knows nothing, and is stale until it learns something.
     pub fn unknown() -> Self {
@@ -46,9 +51,8 @@ impl RevocationView {
 
     /// A view of a log, as it was known at `known_at`.
     pub fn new(set: CutoffSet, known_at: Uptime) -> Self {
-        let view = Self::unknown();
-        view.replace(set, Some(known_at));
-        view
+        let news = watch::Sender::new(set.rev().clone());
+        Self { inner: RwLock::new(Inner { set, known_at: Some(known_at) }), news }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -117,11 +121,23 @@ impl RevocationView {
         inner.known_at = Some(inner.known_at.map_or(known_at, |before| before.max(known_at)));
     }
 
-    /// Starts over from a snapshot: another log, or one that was missed too far.
-    pub fn replace(&self, set: CutoffSet, known_at: Option<Uptime>) {
+    /// Starts over from a snapshot: of another log, or of this one where too much was missed. Of this log it only goes
+    /// forward, and what is known stays as fresh as it was; another log is as fresh as `known_at`.
+    ///
+    /// # Errors
+    /// The snapshot is older than what is known: going back would bring the revoked to life.
+    pub fn start_over(&self, set: CutoffSet, known_at: Option<Uptime>) -> Result<(), Older> {
         let rev = set.rev().clone();
-        *self.write() = Inner { set, known_at };
+        let mut inner = self.write();
+        let same_log = inner.set.rev().generation == rev.generation;
+        if same_log && rev.seq < inner.set.rev().seq {
+            return Err(Older);
+        }
+        let known_at = if same_log { inner.known_at } else { known_at };
+        *inner = Inner { set, known_at };
+        drop(inner);
         self.news.send_replace(rev);
+        Ok(())
     }
 
     /// What the view says about a token at `now`, if it is no older than `lease`.

@@ -212,7 +212,7 @@ async fn set_back(
     };
     if proof.generation == rev.generation && proof.seq > rev.seq {
         let known = Rev { generation: proof.generation, seq: proof.seq };
-        restore::rename_log(server, &tenant.name, &known).await?;
+        restore::rename_if_set_back(server, &tenant.name, &known).await?;
         server.refresh().await?;
     }
     Ok(())

@@ -9,7 +9,7 @@ pub mod introspection;
 mod limits;
 mod own_token;
 mod refusals;
-mod restore;
+pub mod restore;
 pub mod revocation;
 mod server;
 pub mod signing_keys;

@@ -144,7 +144,7 @@ impl Server {
         let known_at = self.clock.uptime();
         let set_back = self.read_news(known_at).await?;
         for (tenant, known) in &set_back {
-            restore::rename_log(self, tenant, known).await?;
+            restore::rename_if_set_back(self, tenant, known).await?;
         }
         if !set_back.is_empty() {
             self.read_news(known_at).await?;

@@ -114,7 +114,10 @@ impl Tenant {
             self.state.store(Arc::new(load_state(server, tx, head).await?));
         }
         if other_log {
-            self.view.replace(read_log(server, tx, head).await?, Some(known_at));
+            let log = read_log(server, tx, head).await?;
+            self.view
+                .start_over(log, Some(known_at))
+                .map_err(|error| StorageError::Damaged(error.to_string()))?;
             lock(&self.leases).start_over();
             return Ok(());
         }

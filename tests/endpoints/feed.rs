@@ -308,7 +308,7 @@ async fn waiting_ends_when_the_lease_of_a_lost_enforcer_has_run_out(world: &mut 
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_millis(700), &mut waiting).await;
     assert!(early.is_err(), "it may still be accepting tokens");
-    world.advance(30).await;
+    world.advance(31).await;
     let answer = tokio::time::timeout(Duration::from_secs(3), waiting).await.unwrap().ok().json;
     let receipt = claims(answer["receipt"].as_str().unwrap());
     assert_eq!((&receipt["acknowledged"], &receipt["leases_expired"]), (&json!(0), &json!(1)));

@@ -178,7 +178,7 @@ fn an_answer_to_a_question_about_the_old_log_confirms_nothing_about_the_new_one(
     let follower = fresh();
     let asked = follower.ask("m".into(), at(20)).unwrap();
     follower.start_over(snapshot("h", 9, vec![]), at(21)).unwrap();
-    assert_eq!(follower.answered(&answer(&asked, 9, vec![]), at(22)), Err(FollowError::OtherLog));
+    assert_eq!(follower.answered(&answer(&asked, 9, vec![]), at(22)), Err(FollowError::Unasked));
     assert_eq!(decide(&follower, &token("t", "h", 9), 22), Decision::Stale);
 }
 
