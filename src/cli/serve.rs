@@ -1,5 +1,6 @@
 //! `taskpass serve`: the authorization server.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::CliError;
@@ -21,6 +22,15 @@ pub struct Args {
     serve: ServeArgs,
 }
 
+/// Each enforcer holds a connection or two: as many as the system lets this process have.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, then lets requests under way end.
 pub async fn run(args: Args) -> Result<(), CliError> {
     let usage = |error: &dyn std::fmt::Display| CliError::new(error.to_string()).exit_code(CliError::USAGE);
@@ -35,6 +45,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
             Some(serde_json::from_value::<Document>(document).map_err(at)?)
         }
     };
+    raise_file_limit();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let app = App::start(&config, Clock::System, registry)

@@ -43,10 +43,12 @@ pub use status::{Following, Status};
 pub use verifier::{LIFETIME_CEILING, TokenRefusal, VerifiedToken, Verifier};
 
 use crate::domain::narrowing::CallRefusal;
+use crate::protocol::claims::Rev;
 use crate::protocol::resource::ResourceUri;
 use feed::Feed;
 use introspection::Introspector;
 use jwks::JwksCache;
+use tokio::sync::watch;
 
 /// Why a request isn't let through.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +146,16 @@ impl Enforcer {
         let Source::Feed(feed, _) = &self.source else { return };
         while feed.catch_up().await.is_err() {
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Changes whenever the enforcer learns of entries of the revocation log. Without the feed it never does.
+    pub fn news(&self) -> watch::Receiver<Rev> {
+        match &self.source {
+            Source::Feed(feed, _) => feed.follower().view().news(),
+            Source::None | Source::Introspection(_) => {
+                watch::Sender::new(Rev { generation: String::new(), seq: 0 }).subscribe()
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod introspect;
 mod load;
 mod proc;
 mod report;
+mod revocation;
 mod server;
 mod world;
 
@@ -35,7 +36,8 @@ use crate::secret::Secret;
   taskpass bench exchange --requests 50000 --json
   taskpass bench exchange --database-url postgres://localhost/bench
   taskpass bench introspect --connections 16 --seconds 30
-  taskpass bench introspect --live-tokens 100000")]
+  taskpass bench introspect --live-tokens 100000
+  taskpass bench revocation --enforcers 1000")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -56,6 +58,11 @@ enum What {
   taskpass bench introspect --connections 16 --seconds 30 --json
   taskpass bench introspect --live-tokens 100000")]
     Introspect(introspect::Args),
+    /// Revocation: from the acknowledgement until every one of many enforcers has applied it.
+    #[command(after_help = "Examples:
+  taskpass bench revocation --enforcers 1000
+  taskpass bench revocation --enforcers 10000 --revocations 20 --pause-ms 2000 --json")]
+    Revocation(revocation::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -120,12 +127,15 @@ fn postgres_url(text: &str) -> Result<Secret, String> {
 /// # Errors
 /// When the server doesn't start or stop well, or any request fails.
 pub async fn run(args: Args) -> Result<(), CliError> {
-    let options = match &args.what {
-        What::Exchange(options) => options,
-        What::Introspect(args) => &args.options,
+    let measured = async {
+        match &args.what {
+            What::Exchange(options) => measure(&args.what, options).await,
+            What::Introspect(introspect) => measure(&args.what, &introspect.options).await,
+            What::Revocation(revocation) => revocation::run(revocation).await,
+        }
     };
     tokio::select! {
-        outcome = measure(&args.what, options) => outcome,
+        outcome = measured => outcome,
         // The server is killed and its folder removed as the other future is dropped.
         _ = tokio::signal::ctrl_c() => Err(CliError::new("interrupted").exit_code(130)),
     }
@@ -142,6 +152,7 @@ async fn measure(what: &What, options: &Options) -> Result<(), CliError> {
     let report = match what {
         What::Exchange(options) => exchange::run(&world, &server, options).await?,
         What::Introspect(args) => introspect::run(&world, &server, args).await?,
+        What::Revocation(args) => return revocation::run(args).await,
     };
     if options.json {
         output::json(&report.figures);

@@ -8,14 +8,19 @@ use url::form_urlencoded;
 
 use super::load::Request;
 use crate::cli::error::CliError;
+use crate::enforcer::Credentials;
 use crate::entropy::Entropy;
 use crate::jose::{Algorithm, PrivateJwk, PublicJwk, SigningKey};
+use crate::protocol::resource::ResourceUri;
+use crate::protocol::token_type::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::time::Clock;
 
 /// The agent.
 const AGENT: &str = "bench-agent";
 /// The enforcer.
 const ENFORCER: &str = "bench-guard";
+/// The administrator.
+const ADMINISTRATOR: &str = "bench-admin";
 /// The one resource.
 const RESOURCE: &str = "https://tickets.bench.example/mcp";
 /// The upstream identity provider.
@@ -59,8 +64,10 @@ pub(super) struct World {
     /// The identity provider's key.
     pub(super) upstream: Key,
     enforcer: Key,
+    administrator: Key,
     entropy: Entropy,
     clock: Clock,
+    resource: ResourceUri,
     /// Whether tokens carry `authorization_details`.
     details: bool,
 }
@@ -72,8 +79,10 @@ impl World {
             agent: Key::generate()?,
             upstream: Key::generate()?,
             enforcer: Key::generate()?,
+            administrator: Key::generate()?,
             entropy: Entropy::default(),
             clock: Clock::default(),
+            resource: ResourceUri::parse(RESOURCE).map_err(|error| CliError::new(error.to_string()))?,
             details,
         })
     }
@@ -104,12 +113,37 @@ impl World {
             "enforcers": [{
                 "enforcer": ENFORCER, "resources": [RESOURCE], "identities": [{ "jwks": self.enforcer.set() }]
             }],
+            "clients": [{
+                "client": ADMINISTRATOR, "identities": [{ "jwks": self.administrator.set() }],
+                "administrator": ["revoke"],
+            }],
             "consents": [{
                 "consent": "bench", "group": { "issuer": UPSTREAM, "group": "bench" }, "agent": AGENT,
                 "resource": RESOURCE, "scopes": ["tickets.read"], "authorization_details": details,
                 "expires_at": self.clock.now().plus(24 * 3600),
             }],
         }]})
+    }
+
+    /// The one resource.
+    pub(super) fn resource(&self) -> ResourceUri {
+        self.resource.clone()
+    }
+
+    /// The enforcer's identity.
+    pub(super) fn enforcer_credentials(&self, issuer: &str) -> Credentials {
+        Credentials::new(issuer, ENFORCER, self.enforcer.signing.clone())
+    }
+
+    /// The administrator's request for a token.
+    pub(super) fn administrator_form(&self, issuer: &str) -> Result<String, CliError> {
+        let assertion = self.assertion(ADMINISTRATOR, &self.administrator, issuer)?;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", CLIENT_CREDENTIALS)
+            .append_pair("resource", &format!("{issuer}/admin/v1"))
+            .append_pair("client_assertion_type", JWT_BEARER)
+            .append_pair("client_assertion", &assertion);
+        Ok(form.finish())
     }
 
     /// A `private_key_jwt` client assertion (RFC 7523 §3, RFC 10070) of the agent, never used before.
