@@ -30,6 +30,7 @@ pub mod upstream;
 pub mod flows;
 
 // Floor 6: HTTP.
+pub mod guard;
 pub mod http;
 
 // Floor 7: the server as a whole, and the commands.

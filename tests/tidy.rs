@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("storage", 4),
     ("upstream", 4),
     ("flows", 5),
+    ("guard", 6),
     ("http", 6),
     ("app", 7),
     ("cli", 7),
@@ -80,7 +81,9 @@ fn foreign_crates_stay_in_their_rooms() {
         ("josekit::", &["jose"]),
         ("cedar_policy::", &["policy"]),
         ("sqlx::query", &["storage"]),
-        ("axum::", &["http", "enforcer", "agent", "cli"]),
+        ("axum::", &["http", "guard", "enforcer", "agent", "cli"]),
+        ("hyper::", &["guard", "app", "cli"]),
+        ("hyper_util::", &["guard", "app", "cli"]),
     ];
     let mut wrong = Vec::new();
     for (module, path, text) in all() {

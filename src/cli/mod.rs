@@ -9,6 +9,7 @@ pub mod demo;
 pub mod enforcers;
 pub mod error;
 pub mod explain;
+pub mod guard;
 pub mod identity_args;
 pub mod keys;
 pub mod output;
@@ -49,6 +50,8 @@ pub struct Cli {
 enum Command {
     /// Run the authorization server.
     Serve(Box<serve::Args>),
+    /// Guard an MCP server that stays as it is.
+    Guard(Box<guard::Args>),
     /// Play the whole story on this machine, for real, and tell it.
     Demo(demo::Args),
     /// Apply a registry file: agents, resources, consents, policies.
@@ -87,6 +90,7 @@ impl Cli {
     pub async fn run(self) -> Result<(), CliError> {
         match self.command {
             Command::Serve(args) => Box::pin(serve::run(*args)).await,
+            Command::Guard(args) => Box::pin(guard::run(*args)).await,
             Command::Demo(args) => Box::pin(demo::run(args)).await,
             Command::Apply(args) => Box::pin(apply::run(args)).await,
             Command::Revoke(args) => Box::pin(revoke::run(args)).await,

@@ -1,0 +1,303 @@
+//! Pinned tool definitions: what a person accepted is what agents see, and a tool that changes is taken out until somebody
+//! has looked at it again.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::canonical::canonical;
+use super::files;
+use super::refusal::Refusal;
+use crate::secret::Digest;
+
+/// What is hashed: what a model reads, and what decides about a call's form.
+const MEMBERS: [&str; 6] = ["name", "title", "description", "inputSchema", "outputSchema", "annotations"];
+/// Tools remembered at most; more are not shown.
+const MOST: usize = 10_000;
+
+/// What is known of one tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The hash of the accepted definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+    /// The hash of another definition that was seen since and waits for an administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
+    /// The definition that waits, for whoever decides about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Value>,
+}
+
+/// The file: tools by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinFile {
+    /// Every tool that was seen.
+    pub tools: BTreeMap<String, Pin>,
+}
+
+impl PinFile {
+    /// Reads the file; one that isn't there is empty.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes the file, alone: guards and commands wait for each other. Nothing is written when nothing changed.
+    pub fn change<T>(path: &Path, change: impl FnOnce(&mut Self) -> T) -> std::io::Result<(Self, T)> {
+        let lock = lock(path)?;
+        let before = Self::read(path)?;
+        let mut after = before.clone();
+        let outcome = change(&mut after);
+        if after != before {
+            files::replace(path, &serde_json::to_vec_pretty(&after)?)?;
+        }
+        drop(lock);
+        Ok((after, outcome))
+    }
+
+    /// Accepts what waits for `tool`; `false` if nothing does.
+    pub fn accept(&mut self, tool: &str) -> bool {
+        let waiting = self.tools.get_mut(tool).and_then(|pin| pin.quarantined.take().map(|hash| (pin, hash)));
+        let Some((pin, hash)) = waiting else { return false };
+        *pin = Pin { accepted: Some(hash), quarantined: None, definition: None };
+        true
+    }
+}
+
+/// A lock beside the file: the file itself is replaced, so a lock on it would be on what it was.
+fn lock(path: &Path) -> std::io::Result<File> {
+    let beside = path.with_extension("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(beside)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// The pins of one guard.
+pub(super) struct Pins {
+    path: PathBuf,
+    strict: bool,
+    known: RwLock<PinFile>,
+    modified: Mutex<Option<SystemTime>>,
+}
+
+impl Pins {
+    /// Reads the pins. `strict` takes no definition on first sight.
+    pub(super) fn open(path: PathBuf, strict: bool) -> std::io::Result<Self> {
+        let known = RwLock::new(PinFile::read(&path)?);
+        let modified = Mutex::new(modified(&path));
+        Ok(Self { path, strict, known, modified })
+    }
+
+    /// How many tools wait for an administrator.
+    pub(super) fn quarantined(&self) -> usize {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.tools.values().filter(|pin| pin.quarantined.is_some()).count()
+    }
+
+    /// Whether `tool` may be called. One that was never listed through this guard may, unless pins are strict: the token
+    /// names it, and no changed description of it was passed on to anybody here.
+    pub(super) fn check(&self, tool: &str) -> Result<(), Refusal> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match known.tools.get(tool) {
+            Some(Pin { accepted: None, .. }) => Err(Refusal::ToolNotPinned),
+            Some(Pin { quarantined: Some(_), .. }) => Err(Refusal::ToolQuarantined),
+            Some(_) => Ok(()),
+            None if self.strict => Err(Refusal::ToolNotPinned),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares the definitions of a list with what is pinned, and remembers what is new: which of them may be shown.
+    pub(super) fn review(&self, tools: &[Value]) -> Vec<bool> {
+        let seen: Vec<_> = tools.iter().map(|tool| tool.as_object().and_then(seen)).collect();
+        let repeated = |name: &str| seen.iter().flatten().filter(|(other, _)| other == name).count() > 1;
+        {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let settled = |(name, hash): &(String, String)| {
+                known.tools.get(name).is_some_and(|pin| {
+                    pin.accepted.as_ref() == Some(hash) && pin.quarantined.is_none() && !repeated(name)
+                })
+            };
+            if seen.iter().flatten().all(settled) {
+                return seen.iter().map(Option::is_some).collect();
+            }
+        }
+        let changed = PinFile::change(&self.path, |file| {
+            for ((name, hash), tool) in
+                seen.iter().zip(tools).filter_map(|(seen, tool)| seen.as_ref().zip(Some(tool)))
+            {
+                self.remember(file, (name, hash), tool, repeated(name));
+            }
+        });
+        match changed {
+            Ok((file, ())) => {
+                let shown = |(name, hash): &(String, String)| {
+                    !repeated(name)
+                        && file.tools.get(name).is_some_and(|pin| {
+                            pin.accepted.as_ref() == Some(hash) && pin.quarantined.is_none()
+                        })
+                };
+                let shown = seen.iter().map(|seen| seen.as_ref().is_some_and(shown)).collect();
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = file;
+                *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modified(&self.path);
+                shown
+            }
+            Err(error) => {
+                // What can't be remembered can't be compared next time.
+                tracing::error!(path = %self.path.display(), %error, "tool definitions can't be pinned; new and changed tools are hidden");
+                let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+                let shown = |(name, hash): &(String, String)| {
+                    known.tools.get(name).is_some_and(|pin| pin.accepted.as_ref() == Some(hash))
+                };
+                seen.iter().map(|seen| seen.as_ref().is_some_and(shown)).collect()
+            }
+        }
+    }
+
+    fn remember(&self, file: &mut PinFile, (name, hash): (&str, &str), tool: &Value, repeated: bool) {
+        if !file.tools.contains_key(name) && file.tools.len() >= MOST {
+            return;
+        }
+        let pin = file.tools.entry(name.to_owned()).or_default();
+        let new = *pin == Pin::default();
+        if new && !self.strict && !repeated {
+            pin.accepted = Some(hash.to_owned());
+        } else if pin.accepted.as_deref() == Some(hash) && !repeated {
+            // It is again what was accepted.
+            *pin = Pin { accepted: pin.accepted.take(), ..Pin::default() };
+        } else if pin.quarantined.as_deref() != Some(hash) {
+            tracing::warn!(tool = %name, %hash, "a tool's definition is not the accepted one: it is quarantined until `taskpass guard pins accept`");
+            metrics::counter!("taskpass_guard_quarantines_total").increment(1);
+            pin.quarantined = Some(hash.to_owned());
+            pin.definition = Some(tool.clone());
+        }
+    }
+
+    /// Reads the file again if somebody else wrote it.
+    pub(super) fn refresh(&self) {
+        let now = modified(&self.path);
+        let mut last = self.modified.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == now {
+            return;
+        }
+        match PinFile::read(&self.path) {
+            Ok(file) => {
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = file;
+                *last = now;
+            }
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "the pins can't be read; the old ones stay")
+            }
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// A tool's name, and the hash of its definition.
+fn seen(tool: &Map<String, Value>) -> Option<(String, String)> {
+    let name = tool.get("name")?.as_str()?.to_owned();
+    let definition: Map<_, _> = MEMBERS
+        .into_iter()
+        .filter_map(|member| tool.get(member).map(|value| (member.to_owned(), value.clone())))
+        .collect();
+    Some((name, Digest::of(canonical(&Value::Object(definition)).as_bytes()).hex()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tool(name: &str, description: &str) -> Value {
+        json!({ "name": name, "description": description, "inputSchema": { "type": "object" }, "_meta": { "x": 1 } })
+    }
+
+    fn pins(folder: &tempfile::TempDir, strict: bool) -> Pins {
+        Pins::open(folder.path().join("pins.json"), strict).unwrap()
+    }
+
+    #[test]
+    fn a_changed_definition_is_out_until_it_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = pins(&folder, false);
+        assert!(guard.check("a").is_ok(), "never seen");
+        assert_eq!(guard.review(&[tool("a", "one"), tool("b", "x")]), [true, true]);
+        assert_eq!(guard.review(&[tool("a", "two"), tool("b", "x")]), [false, true]);
+        assert_eq!(guard.check("a"), Err(Refusal::ToolQuarantined));
+        assert!(guard.check("b").is_ok());
+        // Another guard, and this one after a restart, know it too.
+        assert_eq!(pins(&folder, false).check("a"), Err(Refusal::ToolQuarantined));
+        let (_, accepted) =
+            PinFile::change(&folder.path().join("pins.json"), |file| file.accept("a")).unwrap();
+        assert!(accepted);
+        guard.refresh();
+        assert!(guard.check("a").is_ok());
+        assert_eq!(guard.review(&[tool("a", "two")]), [true]);
+        assert_eq!(
+            guard.review(&[tool("a", "one")]),
+            [false],
+            "what was accepted before is not accepted now"
+        );
+    }
+
+    #[test]
+    fn what_becomes_again_what_was_accepted_is_let_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = pins(&folder, false);
+        guard.review(&[tool("a", "one")]);
+        assert_eq!(guard.review(&[tool("a", "two")]), [false]);
+        assert_eq!(guard.review(&[tool("a", "one")]), [true]);
+        assert!(guard.check("a").is_ok());
+    }
+
+    #[test]
+    fn order_spelling_and_unpinned_members_change_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = pins(&folder, false);
+        guard.review(&[json!({ "name": "a", "inputSchema": { "x": 1, "y": "é" } })]);
+        let again: Value =
+            serde_json::from_str(r#"{"icons":[],"inputSchema":{"y":"\u00e9","x":1},"name":"a"}"#).unwrap();
+        assert_eq!(guard.review(&[again]), [true]);
+    }
+
+    #[test]
+    fn two_of_one_name_are_both_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = pins(&folder, false);
+        assert_eq!(guard.review(&[tool("a", "one"), tool("a", "two")]), [false, false]);
+        assert!(guard.check("a").is_err());
+    }
+
+    #[test]
+    fn strict_pins_take_nothing_on_first_sight() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = pins(&folder, true);
+        assert_eq!(guard.check("a"), Err(Refusal::ToolNotPinned));
+        assert_eq!(guard.review(&[tool("a", "one")]), [false]);
+        PinFile::change(&folder.path().join("pins.json"), |file| file.accept("a")).unwrap();
+        guard.refresh();
+        assert_eq!(guard.review(&[tool("a", "one")]), [true]);
+    }
+
+    #[test]
+    fn what_cannot_be_remembered_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = Pins::open(folder.path().join("missing/pins.json"), false).unwrap();
+        assert_eq!(guard.review(&[tool("a", "one")]), [false]);
+    }
+}
