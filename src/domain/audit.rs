@@ -1,5 +1,7 @@
 //! Evidence: one row for each decision, chained by hash so that an edit, a gap or a cut tail names itself.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::protocol::authorization_details::AuthorizationDetails;
@@ -20,6 +22,8 @@ pub enum EventKind {
     Revocation,
     /// The registry, the keys or the administrators changed.
     Administration,
+    /// An enforcer decided about a request at its resource.
+    Enforcement,
 }
 
 /// One decision: who, which task, what was asked, what was decided and by which rule, under which view of the
@@ -32,7 +36,7 @@ pub struct Event {
     pub granted: bool,
     /// The rule that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<&'static str>,
+    pub rule: Option<Cow<'static, str>>,
     /// The authenticated client; as claimed and unproven when `rule` is one of client authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -100,7 +104,7 @@ impl Event {
     /// The same event, refused by `rule`: nothing was issued, so nothing issued is named.
     #[must_use]
     pub fn refused(self, rule: &'static str) -> Self {
-        Self { granted: false, rule: Some(rule), jti: None, exp: None, ..self }
+        Self { granted: false, rule: Some(rule.into()), jti: None, exp: None, ..self }
     }
 }
 

@@ -225,6 +225,8 @@ refusals! {
         "The bootstrap token is wrong, used or expired.";
     EntryUnknown "entry_unknown" NotFound "Taskpass"
         "There is no such entry.";
+    DecisionOfOtherResource "decision_of_other_resource" InvalidRequest "Taskpass"
+        "An enforcer records decisions about its own resources only.";
     LogReplaced "log_replaced" Gone "Taskpass"
         "The revocation log has another name now, or no longer goes back that far; start over from a snapshot.";
     LogSetBack "log_set_back" Conflict "Taskpass"

@@ -132,7 +132,12 @@ async fn private_key_jwt<'a>(
     let expires_at = claims.exp.0.plus(CLOCK_SKEW);
     Ok((
         principal,
-        Mark { kind: "client_assertion", digest, expires_at, refusal: Refusal::ClientAssertionReplayed },
+        Mark {
+            kind: "client_assertion",
+            digest,
+            expires_at,
+            refusal: Some(Refusal::ClientAssertionReplayed),
+        },
     ))
 }
 

@@ -158,7 +158,7 @@ async fn spend<T>(
     }
     match write(server, tenant, state, Some(mark), event).await? {
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Committed => Ok(decided?),
+        Outcome::Committed | Outcome::Repeated => Ok(decided?),
         Outcome::Moved => Err(Refusal::Overloaded.into()),
     }
 }
@@ -170,13 +170,13 @@ async fn deny(
     (caller, verified): (&str, &Verified),
 ) -> Result<(), FlowError> {
     let mut event = Event::new(EventKind::Introspection, false);
-    event.rule = Some("token_not_for_caller");
+    event.rule = Some("token_not_for_caller".into());
     event.client_id = Some(caller.to_owned());
     event.jti = Some(verified.claims.jti.clone());
     event.resource = Some(verified.claims.aud.to_string());
     match write(server, tenant, state, None, event).await? {
         Outcome::Moved => Err(Refusal::Overloaded.into()),
-        Outcome::Committed | Outcome::Refused(_) => Ok(()),
+        Outcome::Committed | Outcome::Repeated | Outcome::Refused(_) => Ok(()),
     }
 }
 
@@ -190,6 +190,14 @@ async fn write(
     let rev = tenant.view.rev();
     event.rev = Some(rev.clone());
     let registry_version = state.registry.version;
-    let entry = Entry { tenant: tenant.name.clone(), rev, registry_version, mark, mint: None, event };
+    let entry = Entry {
+        tenant: tenant.name.clone(),
+        rev,
+        registry_version,
+        mark,
+        mint: None,
+        event,
+        more: Vec::new(),
+    };
     Ok(server.journal.record(entry).await?)
 }

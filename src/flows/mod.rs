@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod audit_trail;
 mod client_authentication;
+pub mod enforcement;
 pub mod feed;
 pub mod fleet;
 pub mod introspection;

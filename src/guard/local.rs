@@ -98,7 +98,7 @@ async fn introspect(State(here): State<Here>, body: Bytes) -> Response {
     let Ok(Some(token)) = token else {
         return error(StatusCode::BAD_REQUEST, "invalid_request", "token is required, once, in a form");
     };
-    match here.guard.enforcer.check(&token).await {
+    match here.guard.enforcer.check_under(&token, here.guard.stale_policy(None)).await {
         Ok(token) => {
             let mut answer = serde_json::to_value(token.claims()).unwrap_or_default();
             answer["active"] = true.into();
@@ -133,7 +133,7 @@ async fn authorize(State(here): State<Here>, body: Bytes) -> Response {
         return error(StatusCode::BAD_REQUEST, "invalid_request", "the body is {token, tool, arguments}");
     };
     let guard = &here.guard;
-    let token = match guard.enforcer.check(&token).await {
+    let token = match guard.enforcer.check_under(&token, guard.stale_policy(Some(&tool))).await {
         Ok(token) => token,
         Err(error) => return refused(guard, None, None, &error.into(), None),
     };
@@ -211,7 +211,10 @@ async fn forward_auth(State(here): State<Here>, RawQuery(query): RawQuery, heade
         }
     }
     let token = match bearer(&headers) {
-        Ok(token) => guard.enforcer.check(token).await.map_err(Refusal::from),
+        Ok(token) => {
+            let policy = guard.stale_policy(tool.as_deref());
+            guard.enforcer.check_under(token, policy).await.map_err(Refusal::from)
+        }
         Err(refusal) => Err(refusal),
     };
     let decided = token.and_then(|token| {

@@ -27,6 +27,7 @@ mod tls;
 mod tool_list;
 mod upstream;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -41,8 +42,8 @@ use sessions::Sessions;
 use spool::Spool;
 use upstream::Upstream;
 
-use crate::config::{Allowed, GuardConfig};
-use crate::enforcer::{self, Credentials, Enforcer, metadata};
+use crate::config::{Allowed, GuardConfig, Stale};
+use crate::enforcer::{self, Credentials, Enforcer, StalePolicy, metadata};
 use crate::protocol::resource::{MalformedResource, ResourceUri};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
@@ -85,6 +86,8 @@ struct Settings {
     step_up: bool,
     origins: Vec<String>,
     local_token: Option<Secret>,
+    stale: StalePolicy,
+    stale_tools: HashMap<String, StalePolicy>,
 }
 
 /// One guard.
@@ -136,6 +139,12 @@ impl Guard {
                 step_up: config.step_up,
                 origins,
                 local_token,
+                stale: policy(config.stale),
+                stale_tools: config
+                    .stale_tools
+                    .iter()
+                    .map(|(tool, what)| (tool.clone(), policy(*what)))
+                    .collect(),
             },
             challenges: Challenges::new(&resource, &config.scopes),
             sessions: Sessions::open(&session_key).map_err(at(&session_key))?,
@@ -152,8 +161,22 @@ impl Guard {
         &self.enforcer
     }
 
+    /// How stale the view may be for a call of `tool`, or for what calls none.
+    fn stale_policy(&self, tool: Option<&str>) -> StalePolicy {
+        let own = tool.and_then(|tool| self.settings.stale_tools.get(tool));
+        own.copied().unwrap_or(self.settings.stale)
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+fn policy(stale: Stale) -> StalePolicy {
+    match stale {
+        Stale::Deny => StalePolicy::Deny,
+        Stale::Introspect => StalePolicy::Introspect,
+        Stale::TtlOnly => StalePolicy::TtlOnly,
     }
 }
 

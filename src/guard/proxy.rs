@@ -17,12 +17,13 @@ use super::Guard;
 use super::bearer::{bearer, check_query};
 use super::headers::{self, Era, LAST_EVENT_ID, SESSION};
 use super::judge::{Judged, judge, session};
+use super::message::Message;
 use super::methods::Treatment;
 use super::refusal::Refusal;
 use super::respond::{self, Refused};
 use super::stream::{Body, Death, Rechecked, Stream, Watch, full};
 use super::tool_list::ListFilter;
-use crate::enforcer::VerifiedToken;
+use crate::enforcer::{StalePolicy, VerifiedToken};
 use crate::jose::Unverified;
 
 /// How long a client may take to send a body.
@@ -74,11 +75,27 @@ fn metadata(guard: &Guard) -> Response<Body> {
 /// A message.
 async fn post(guard: &Arc<Guard>, parts: Parts, body: Incoming) -> Result<Response<Body>, Box<Refused>> {
     // Before the body: a stranger makes the guard read nothing.
-    let token = tolerate(guard, admit(guard, &parts.headers).await, None)?;
-    let body = read(body, guard.settings.max_body).await.map_err(no)?;
+    let (token, body) = match authenticate(guard, &parts.headers, guard.settings.stale).await {
+        // How stale the view may be can depend on the tool, and that stands in the body.
+        caller if depends_on_tool(guard, &caller) => {
+            let body = read(body, guard.settings.max_body).await.map_err(no)?;
+            let caller = match policy_of(guard, &body) {
+                Some(policy) => authenticate(guard, &parts.headers, policy).await,
+                None => caller,
+            };
+            (tolerate(guard, caller, None)?, body)
+        }
+        caller => {
+            let token = tolerate(guard, caller, None)?;
+            (token, read(body, guard.settings.max_body).await.map_err(no)?)
+        }
+    };
     let judged = match &token {
-        Some(token) => tolerate(guard, judge(guard, &parts.headers, &body, token), Some(token))?,
         None => None,
+        Some(token) => {
+            tolerate(guard, entitle(guard, token), Some(token))?;
+            tolerate(guard, judge(guard, &parts.headers, &body, token), Some(token))?
+        }
     };
     if let (Some(token), Some(Judged { treatment: Treatment::Call, tool, .. })) = (&token, &judged) {
         tolerate(guard, guard.evidence.granted(token, tool.as_deref()).map_err(no), Some(token))?;
@@ -86,12 +103,27 @@ async fn post(guard: &Arc<Guard>, parts: Parts, body: Incoming) -> Result<Respon
     forward(guard, parts, body, token.zip(judged)).await
 }
 
+fn depends_on_tool(guard: &Guard, caller: &Result<VerifiedToken, Box<Refused>>) -> bool {
+    let answered = caller.as_ref().map_or_else(|no| no.refusal == Refusal::Stale, |_| true);
+    answered && !guard.settings.stale_tools.is_empty()
+}
+
+/// What the operator set for the tool that this body calls, if it calls one of those.
+fn policy_of(guard: &Guard, body: &[u8]) -> Option<StalePolicy> {
+    let message = Message::parse(body).ok().filter(|message| message.method() == Some("tools/call"))?;
+    Some(guard.stale_policy(message.params.get("name").and_then(Value::as_str)))
+}
+
 /// The server's own stream, or the end of a session, in versions before 2026-07-28.
 async fn without_body(guard: &Arc<Guard>, mut parts: Parts) -> Result<Response<Body>, Box<Refused>> {
-    let token = tolerate(guard, admit(guard, &parts.headers).await, None)?;
+    let caller = authenticate(guard, &parts.headers, guard.settings.stale).await;
+    let token = tolerate(guard, caller, None)?;
     let judged = match &token {
         None => None,
-        Some(token) => tolerate(guard, judge_without_body(guard, &parts, token).map_err(no), Some(token))?,
+        Some(token) => {
+            tolerate(guard, entitle(guard, token), Some(token))?;
+            tolerate(guard, judge_without_body(guard, &parts, token).map_err(no), Some(token))?
+        }
     };
     if judged.as_ref().is_some_and(|judged| judged.session.is_none()) {
         // Without a session there is nothing that says whose stream would go on.
@@ -111,8 +143,12 @@ fn judge_without_body(guard: &Guard, parts: &Parts, token: &VerifiedToken) -> Re
     Ok(Judged { era, treatment: Treatment::List, id: None, tool: None, session })
 }
 
-/// Whether the caller may come in at all: by its page, its token, the token's scopes, and how often it comes.
-pub(super) async fn admit(guard: &Guard, headers: &HeaderMap) -> Result<VerifiedToken, Box<Refused>> {
+/// Who calls: by which page, and with which token.
+async fn authenticate(
+    guard: &Guard,
+    headers: &HeaderMap,
+    policy: StalePolicy,
+) -> Result<VerifiedToken, Box<Refused>> {
     // MCP, Transports: "Servers MUST validate the `Origin` header on all incoming connections to prevent DNS rebinding
     // attacks … If the `Origin` header is present and invalid, servers MUST respond with HTTP 403 Forbidden."
     if let Some(origin) = headers.get(ORIGIN)
@@ -120,26 +156,17 @@ pub(super) async fn admit(guard: &Guard, headers: &HeaderMap) -> Result<Verified
     {
         return Err(no(Refusal::OriginNotAllowed));
     }
-    let token = guard.enforcer.check(bearer(headers).map_err(no)?).await;
-    let token = token.map_err(|error| no(error.into()))?;
-    let admitted = check_scopes(guard, &token).and_then(|()| guard.limits.take(&token));
-    match admitted {
-        Ok(()) => Ok(token),
-        Err(refusal) => {
-            // Recorded here, where it is known whose it was.
-            guard.evidence.refused(Some(&token), None, refusal.rule());
-            if guard.settings.dry_run { Ok(token) } else { Err(no(refusal)) }
-        }
-    }
+    let token = bearer(headers).map_err(no)?;
+    guard.enforcer.check_under(token, policy).await.map_err(|error| no(error.into()))
 }
 
-fn check_scopes(guard: &Guard, token: &VerifiedToken) -> Result<(), Refusal> {
+/// Whether a good token may come in: by its scopes, and by how often it comes.
+fn entitle(guard: &Guard, token: &VerifiedToken) -> Result<(), Box<Refused>> {
     let held = &token.claims().scope;
-    if guard.challenges.scopes().iter().all(|scope| held.contains(scope)) {
-        Ok(())
-    } else {
-        Err(Refusal::ScopeMissing)
+    if !guard.challenges.scopes().iter().all(|scope| held.contains(scope)) {
+        return Err(no(Refusal::ScopeMissing));
     }
+    guard.limits.take(token).map_err(no)
 }
 
 /// Writes a refusal down; in a dry run it is then let through.

@@ -61,7 +61,14 @@ impl Running {
             tokio::spawn(accept_local(local_listener, router, stop.clone())),
             tokio::spawn(look_after(guard, tls, metrics, stop.clone())),
         ];
-        Ok(Self { address, local: local_address, stop, tasks, evidence: (last, evidence), _following: following })
+        Ok(Self {
+            address,
+            local: local_address,
+            stop,
+            tasks,
+            evidence: (last, evidence),
+            _following: following,
+        })
     }
 
     /// Stops taking connections, lets requests under way end, and delivers what evidence it can; the rest stays on disk.

@@ -6,13 +6,15 @@ use axum::routing::{get, post, put};
 use axum::{Router, http::StatusCode};
 
 use super::answer::Failure;
-use super::endpoints::{admin, feed, health, introspect, metadata, revoke, token};
+use super::endpoints::{admin, decisions, feed, health, introspect, metadata, revoke, token};
 use super::metrics;
 use super::node::Node;
 
-/// A body over 64 KB is 413. A registry document may be larger.
+/// A body over 64 KB is 413. Registry documents and batches of decisions may be larger.
 const BODY: usize = 64 * 1024;
 const REGISTRY_BODY: usize = 8 * 1024 * 1024;
+/// A batch of an enforcer's decisions.
+const DECISIONS_BODY: usize = 1024 * 1024;
 
 /// Everything.
 pub fn router(node: Node) -> Router {
@@ -45,6 +47,10 @@ fn tenant_routes() -> Router<Node> {
         .route("/revocation/snapshot", get(feed::snapshot))
         .route("/revocation/stream", get(feed::stream))
         .route("/revocation/lease", post(feed::lease))
+        .route(
+            "/revocation/decisions",
+            post(decisions::decisions).layer(DefaultBodyLimit::max(DECISIONS_BODY)),
+        )
         .route("/admin/v1/bootstrap", post(admin::bootstrap))
         .route(
             "/admin/v1/registry",

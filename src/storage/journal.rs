@@ -53,6 +53,8 @@ pub struct Entry {
     pub mint: Option<Mint>,
     /// Its audit row.
     pub event: Event,
+    /// Further rows, written with the first or not at all.
+    pub more: Vec<Event>,
 }
 
 /// What became of a decision.
@@ -62,6 +64,8 @@ pub enum Outcome {
     Committed,
     /// It was refused at the last moment, and that is durable.
     Refused(Refusal),
+    /// It was committed before, and nothing was written now.
+    Repeated,
     /// The registry or the log has been replaced since: decide again. Nothing was written.
     Moved,
 }
@@ -157,30 +161,37 @@ async fn write(db: &Db, entries: &mut [Entry], now: Timestamp) -> Result<Vec<Out
         let indices: Vec<_> = indices.into_iter().filter(|index| current(&entries[*index])).collect();
         let spent = spend(&mut tx, &tenant, &indices, entries).await?;
         let news = news(&mut tx, &head, &indices, entries).await?;
-        for (index, refusal) in indices.iter().zip(&spent) {
+        for (index, spent) in indices.iter().zip(&spent) {
             let entry = &mut entries[*index];
+            if *spent == Some(None) {
+                outcomes[*index] = Outcome::Repeated;
+                continue;
+            }
             let refusal =
-                refusal.or_else(|| entry.mint.as_ref().and_then(|mint| hit(mint, &entry.rev, &news)));
+                spent.flatten().or_else(|| entry.mint.as_ref().and_then(|mint| hit(mint, &entry.rev, &news)));
             outcomes[*index] = refusal.map_or(Outcome::Committed, Outcome::Refused);
             if let Some(refusal) = refusal {
                 entry.mint = None;
                 entry.event = entry.event.clone().refused(refusal.rule());
+                entry.more.clear();
             }
         }
+        let indices: Vec<_> =
+            indices.into_iter().filter(|index| outcomes[*index] != Outcome::Repeated).collect();
         insert(&mut tx, &mut head, &indices, entries, now).await?;
     }
     tx.commit().await?;
     Ok(outcomes)
 }
 
-/// Spends the entries' marks; for each entry the rule it breaks if its mark was spent before, by another batch or by
-/// an earlier entry of this one.
+/// Spends the entries' marks; for each entry whose mark was spent before, by another batch or by an earlier entry of this
+/// one, the rule that it breaks by that, if any.
 async fn spend(
     tx: &mut Tx,
     tenant: &str,
     indices: &[usize],
     entries: &[Entry],
-) -> Result<Vec<Option<Refusal>>, StorageError> {
+) -> Result<Vec<Option<Option<Refusal>>>, StorageError> {
     let marks: Vec<_> = indices.iter().filter_map(|index| entries[*index].mark.as_ref()).collect();
     if marks.is_empty() {
         return Ok(vec![None; indices.len()]);
@@ -243,7 +254,8 @@ async fn insert(
     if !tokens.is_empty() {
         execute!(tx, sql::TOKENS_INSERT, &head.tenant, json(&tokens)?)?;
     }
-    let events: Vec<_> = indices.iter().map(|index| &entries[*index].event).collect();
+    let rows = |index: &usize| std::iter::once(&entries[*index].event).chain(&entries[*index].more);
+    let events: Vec<_> = indices.iter().flat_map(rows).collect();
     audit::append(tx, head, &events, now).await?;
     tenants::save(tx, head).await
 }

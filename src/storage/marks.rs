@@ -17,8 +17,8 @@ pub struct Mark {
     pub digest: Digest,
     /// When nothing valid can carry it any more.
     pub expires_at: Timestamp,
-    /// The rule that a second use breaks.
-    pub refusal: Refusal,
+    /// The rule that a second use breaks; none where a repetition is no offence and only changes nothing.
+    pub refusal: Option<Refusal>,
 }
 
 /// Spends marks in one statement; the digests, as hex, of those that had not been spent before.

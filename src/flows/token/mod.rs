@@ -49,8 +49,15 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
         let user =
             mint.as_ref().and_then(|mint| mint.user.as_ref()).map(|(id, ..)| format!("{} {id}", tenant.name));
         let registry_version = state.registry.version;
-        let entry =
-            Entry { tenant: tenant.name.clone(), rev, registry_version, mark: attempt.mark, mint, event };
+        let entry = Entry {
+            tenant: tenant.name.clone(),
+            rev,
+            registry_version,
+            mark: attempt.mark,
+            mint,
+            event,
+            more: Vec::new(),
+        };
         match (server.journal.record(entry).await?, response, refusal) {
             (Outcome::Committed, Some(response), _) => {
                 if let Some(user) = user {
@@ -62,7 +69,9 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
                 return Err(refusal.into());
             }
             (Outcome::Moved, ..) => server.refresh().await?,
-            (Outcome::Committed, None, None) => return Err(Refusal::RequestMalformed.into()),
+            (Outcome::Committed, None, None) | (Outcome::Repeated, ..) => {
+                return Err(Refusal::RequestMalformed.into());
+            }
         }
     }
     // The registry changes faster than requests are decided; a caller that comes again will find it still.

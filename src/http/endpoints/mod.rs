@@ -1,6 +1,7 @@
 //! The endpoints: extract, call one flow, render.
 
 pub(super) mod admin;
+pub(super) mod decisions;
 pub(super) mod feed;
 pub(super) mod health;
 pub(super) mod introspect;
