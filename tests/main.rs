@@ -10,6 +10,7 @@
 
 mod docs;
 mod endpoints;
+mod guard;
 mod harness;
 mod properties;
 mod storage;

@@ -106,6 +106,16 @@ impl World {
         self.app = Some(App::start(&self.config, self.clock.clone(), None).await.unwrap());
     }
 
+    /// Stops the server for good: nobody answers there any more.
+    pub(crate) async fn halt(&mut self) {
+        self.app.take().unwrap().stop().await;
+    }
+
+    /// Starts the server again after [`World::halt`].
+    pub(crate) async fn revive(&mut self) {
+        self.app = Some(App::start(&self.config, self.clock.clone(), None).await.unwrap());
+    }
+
     /// A second node of the same server on the same database, and the URL at which it listens.
     pub(crate) async fn second_node(&self) -> (App, String) {
         let listen = free_address();

@@ -1,0 +1,15 @@
+//! The guard in front of a server, in this process: what passes, what doesn't, and how it says so.
+
+mod dry_run;
+mod evidence;
+mod lists;
+mod local;
+mod messages;
+mod pins;
+mod place;
+mod sdk;
+mod server;
+mod sessions;
+mod streams;
+mod tls;
+mod tokens;
