@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 /// Flags of `guard`, each also a variable and a member of the file (with dashes as underscores).
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub struct GuardArgs {
     /// A TOML file with any of the settings below, for example `upstream = "http://127.0.0.1:8000"`.
     #[arg(long, env = "TASKPASS_CONFIG")]

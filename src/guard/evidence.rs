@@ -24,7 +24,8 @@ const LONGEST_TOOL: usize = 256;
 /// One decision, as the issuer's audit trail takes it. Never a token or an argument.
 #[derive(Serialize)]
 struct Event<'a> {
-    event: &'static str,
+    #[serde(rename = "event")]
+    kind: &'static str,
     granted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
@@ -103,7 +104,7 @@ impl Evidence {
         let tool =
             tool.map(|tool| tool.char_indices().nth(LONGEST_TOOL).map_or(tool, |(end, _)| &tool[..end]));
         let event = Event {
-            event: "enforcement",
+            kind: "enforcement",
             granted: rule.is_none(),
             rule,
             jti: claims.map(|claims| claims.jti.as_str()),

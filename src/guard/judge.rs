@@ -102,21 +102,33 @@ pub(super) fn check_call(
     guard.pins.check(tool)
 }
 
+/// Whether `tool` may be called with any arguments: what must be so where nobody can look at them.
+pub(super) fn check_any_call(guard: &Guard, token: &VerifiedToken, tool: &str) -> Result<(), Refusal> {
+    check_call(guard, token, tool, &Value::Null)?;
+    let unbounded = |entry: &Value| {
+        entry.get("arguments").is_none() && entry.get("additionalArguments") != Some(&Value::Bool(false))
+    };
+    if entries(token, tool).any(unbounded) { Ok(()) } else { Err(Refusal::ArgumentsUnknown) }
+}
+
+/// The entries of the token's details that are about this tool here.
+fn entries<'a>(token: &'a VerifiedToken, tool: &'a str) -> impl Iterator<Item = &'a Value> {
+    let here = token.claims().aud.as_str();
+    let details = token.claims().authorization_details.iter().filter(move |detail| {
+        let locations = detail.object().get("locations").and_then(Value::as_array);
+        detail.kind() == MCP_TOOL_CALL && locations.is_some_and(|all| all.iter().any(|one| one == here))
+    });
+    details
+        .filter_map(|detail| detail.object().get("tools")?.as_array())
+        .flatten()
+        .filter(move |entry| entry.get("name").and_then(Value::as_str) == Some(tool))
+}
+
 /// The names that the token's constraints on this tool's arguments use, at any depth.
 fn constrained(token: &VerifiedToken, tool: &str) -> Vec<String> {
-    let details = token.claims().authorization_details.iter();
-    let tools = details
-        .filter(|detail| detail.kind() == MCP_TOOL_CALL)
-        .filter_map(|detail| detail.object().get("tools")?.as_array())
-        .flatten();
-    let pointers = tools
-        .filter(|entry| entry.get("name").and_then(Value::as_str) == Some(tool))
-        .filter_map(|entry| entry.get("arguments")?.as_object())
-        .flat_map(serde_json::Map::keys);
-    pointers
-        .flat_map(|pointer| pointer.split('/').skip(1))
-        .map(|step| step.replace("~1", "/").replace("~0", "~"))
-        .collect()
+    let bounded = entries(token, tool).filter_map(|entry| entry.get("arguments")?.as_object());
+    let steps = bounded.flat_map(serde_json::Map::keys).flat_map(|pointer| pointer.split('/').skip(1));
+    steps.map(|step| step.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 /// The server's id of the session that the request names; one that isn't this identity's is as unknown as one that never was.

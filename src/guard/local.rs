@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::bearer::bearer;
-use super::judge::check_call;
+use super::judge::{check_any_call, check_call};
 use super::refusal::Refusal;
+use super::respond::whole_seconds;
 use super::{Guard, headers};
 use crate::enforcer::{EnforcementError, VerifiedToken};
 use crate::protocol::params::Params;
@@ -137,7 +138,7 @@ async fn authorize(State(here): State<Here>, body: Bytes) -> Response {
         Ok(token) => token,
         Err(error) => return refused(guard, None, None, &error.into(), None),
     };
-    let decided = allow(guard, &token, Some((&tool, &arguments)), &[]);
+    let decided = allow(guard, &token, (Some(&tool), Some(&arguments)), &[]);
     match decided {
         Ok(()) => Json(json!({ "allowed": true })).into_response(),
         Err(refusal) => {
@@ -168,7 +169,7 @@ fn refused(
         answer["challenge"] = challenge.into();
     }
     if let Some(wait) = refusal.retry_after() {
-        answer["retry_after"] = wait.as_secs_f64().ceil().into();
+        answer["retry_after"] = whole_seconds(wait).into();
     }
     Json(answer).into_response()
 }
@@ -177,7 +178,7 @@ fn refused(
 fn allow(
     guard: &Guard,
     token: &VerifiedToken,
-    call: Option<(&str, &Value)>,
+    (tool, arguments): (Option<&str>, Option<&Value>),
     scopes: &[String],
 ) -> Result<(), Refusal> {
     let mut needed = guard.challenges.scopes().iter().chain(scopes);
@@ -185,10 +186,12 @@ fn allow(
         return Err(Refusal::ScopeMissing);
     }
     guard.limits.take(token)?;
-    if let Some((tool, arguments)) = call {
-        check_call(guard, token, tool, arguments)?;
+    match (tool, arguments) {
+        (Some(tool), Some(arguments)) => check_call(guard, token, tool, arguments)?,
+        (Some(tool), None) => check_any_call(guard, token, tool)?,
+        (None, _) => {}
     }
-    guard.evidence.granted(token, call.map(|(tool, _)| tool))
+    guard.evidence.granted(token, tool)
 }
 
 /// nginx's `auth_request` and Traefik's `forwardAuth`: the original request's `Authorization`, and what it must allow in the
@@ -218,11 +221,9 @@ async fn forward_auth(State(here): State<Here>, RawQuery(query): RawQuery, heade
         Err(refusal) => Err(refusal),
     };
     let decided = token.and_then(|token| {
-        let call = tool.as_deref().map(|tool| (tool, &Value::Null));
-        allow(guard, &token, call, &scopes).map(|()| token.clone()).map_err(|refusal| {
-            guard.evidence.refused(Some(&token), tool.as_deref(), refusal.rule());
-            refusal
-        })
+        allow(guard, &token, (tool.as_deref(), None), &scopes)
+            .inspect_err(|refusal| guard.evidence.refused(Some(&token), tool.as_deref(), refusal.rule()))
+            .map(|()| token.clone())
     });
     match decided {
         Ok(token) => {
@@ -245,8 +246,8 @@ fn forward_refused(guard: &Guard, refusal: &Refusal, with_token: bool) -> Respon
     let mut response = (status, Json(body)).into_response();
     let challenge = guard.challenges.header(refusal, None).and_then(|text| HeaderValue::from_str(&text).ok());
     challenge.map(|challenge| response.headers_mut().insert(WWW_AUTHENTICATE, challenge));
-    if refusal.retry_after().is_some() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
+    if let Some(wait) = refusal.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
     response
 }

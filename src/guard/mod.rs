@@ -191,7 +191,7 @@ fn build_enforcer(
         .map_err(|error| GuardError::Credentials(config.credentials.clone(), error))?;
     let scopes: Vec<_> = config.scopes.iter().map(String::as_str).collect();
     let mut settings = enforcer::Config::new(&config.issuer, resource.clone())
-        .follow(credentials)
+        .follow_within(credentials, config.lease_seconds)
         .scopes(&scopes)
         .clock(clock);
     if let Some(name) = &config.name {

@@ -112,9 +112,8 @@ impl Pins {
         match known.tools.get(tool) {
             Some(Pin { accepted: None, .. }) => Err(Refusal::ToolNotPinned),
             Some(Pin { quarantined: Some(_), .. }) => Err(Refusal::ToolQuarantined),
-            Some(_) => Ok(()),
             None if self.strict => Err(Refusal::ToolNotPinned),
-            None => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -197,7 +196,7 @@ impl Pins {
                 *last = now;
             }
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "the pins can't be read; the old ones stay")
+                tracing::error!(path = %self.path.display(), %error, "the pins can't be read; the old ones stay");
             }
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, ORIGIN, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, ORIGIN,
+    WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -100,7 +101,7 @@ async fn post(guard: &Arc<Guard>, parts: Parts, body: Incoming) -> Result<Respon
     if let (Some(token), Some(Judged { treatment: Treatment::Call, tool, .. })) = (&token, &judged) {
         tolerate(guard, guard.evidence.granted(token, tool.as_deref()).map_err(no), Some(token))?;
     }
-    forward(guard, parts, body, token.zip(judged)).await
+    forward(guard, parts, body, (token, judged)).await
 }
 
 fn depends_on_tool(guard: &Guard, caller: &Result<VerifiedToken, Box<Refused>>) -> bool {
@@ -129,7 +130,7 @@ async fn without_body(guard: &Arc<Guard>, mut parts: Parts) -> Result<Response<B
         // Without a session there is nothing that says whose stream would go on.
         parts.headers.remove(LAST_EVENT_ID);
     }
-    forward(guard, parts, Bytes::new(), token.zip(judged)).await
+    forward(guard, parts, Bytes::new(), (token, judged)).await
 }
 
 fn judge_without_body(guard: &Guard, parts: &Parts, token: &VerifiedToken) -> Result<Judged, Refusal> {
@@ -206,10 +207,10 @@ async fn forward(
     guard: &Arc<Guard>,
     parts: Parts,
     body: Bytes,
-    passed: Option<(VerifiedToken, Judged)>,
+    (token, judged): (Option<VerifiedToken>, Option<Judged>),
 ) -> Result<Response<Body>, Box<Refused>> {
-    let request = upstream_request(guard, parts, body, passed.as_ref());
-    let Some((token, judged)) = passed else {
+    let request = upstream_request(guard, parts, body, (token.as_ref(), judged.as_ref()));
+    let (Some(token), Some(judged)) = (token, judged) else {
         // Only a dry run comes here: as the bare server would answer.
         let answer = guard.upstream.send(request).await.map_err(no)?;
         return Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -249,24 +250,20 @@ fn upstream_request(
     guard: &Guard,
     parts: Parts,
     body: Bytes,
-    passed: Option<&(VerifiedToken, Judged)>,
+    (token, judged): (Option<&VerifiedToken>, Option<&Judged>),
 ) -> Request<Full<Bytes>> {
     let mut headers = parts.headers;
-    let kept = (passed.is_none() && !is_ours(guard, &headers))
-        .then(|| headers.get(http::header::AUTHORIZATION).cloned());
-    let session = headers.get(SESSION).cloned();
+    // A dry run lets a credential of the server's own pass, and whatever session the client has.
+    let own = headers.get(AUTHORIZATION).cloned().filter(|_| token.is_none() && !is_ours(guard, &headers));
+    let session = match judged {
+        Some(judged) => judged.session.as_deref().and_then(|id| HeaderValue::from_str(id).ok()),
+        None => headers.get(SESSION).cloned(),
+    };
     headers::for_upstream(&mut headers, guard.upstream.host());
-    match passed {
-        Some((token, judged)) => {
-            headers::add_trusted(&mut headers, token);
-            let session = judged.session.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
-            session.map(|session| headers.insert(SESSION, session));
-        }
-        // A dry run lets a credential of the server's own pass, and whatever session the client has.
-        None => {
-            kept.flatten().map(|own| headers.insert(http::header::AUTHORIZATION, own));
-            session.map(|session| headers.insert(SESSION, session));
-        }
+    own.map(|own| headers.insert(AUTHORIZATION, own));
+    session.map(|session| headers.insert(SESSION, session));
+    if let Some(token) = token {
+        headers::add_trusted(&mut headers, token);
     }
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = parts.method;

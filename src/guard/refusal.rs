@@ -51,6 +51,7 @@ pub(super) enum Refusal {
     ResponseNotExpected,
     SessionUnknown,
     Call(CallRefusal),
+    ArgumentsUnknown,
     ToolQuarantined,
     ToolNotPinned,
     EvidenceFull,
@@ -196,6 +197,12 @@ impl Refusal {
                 Wire("session_unknown", S::NOT_FOUND, SESSION_NOT_FOUND, "Session not found")
             }
             Self::Call(refusal) => Wire(refusal.rule(), S::OK, NOT_GRANTED, "the call was not granted"),
+            Self::ArgumentsUnknown => Wire(
+                "arguments_unknown",
+                S::OK,
+                NOT_GRANTED,
+                "the token bounds this tool's arguments, and they can not be seen here",
+            ),
             Self::ToolQuarantined => Wire(
                 "tool_definition_changed",
                 S::OK,

@@ -1,5 +1,7 @@
 //! The guard's own answers.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
@@ -65,13 +67,17 @@ pub(super) fn refused(no: &Refused, challenges: &Challenges, step_up: bool) -> R
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(wait) = refusal.retry_after() {
-        // Whole seconds, and never 0, which would invite a busy loop.
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
     if *refusal == Refusal::MethodNotAllowed {
         headers.insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
     }
     response
+}
+
+/// RFC 9110 §10.2.3: `Retry-After` is whole seconds; 0 would invite a busy loop.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// The status of a refusal. A call that isn't granted is answered as a call, with 200, unless the operator's clients step

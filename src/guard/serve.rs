@@ -201,7 +201,9 @@ async fn look_after(
             () = stop.cancelled() => return,
         }
         guard.pins.refresh();
-        tls.iter().for_each(|tls| tls.refresh());
+        if let Some(tls) = &tls {
+            tls.refresh();
+        }
         metrics.iter().for_each(PrometheusHandle::run_upkeep);
     }
 }

@@ -321,8 +321,9 @@ fn refuses_conflicting_lengths_and_closes() {
             ] {
                 let text = format!("{head}{lengths}\r\n0\r\n\r\n{inner}");
                 let (reply, reached) = place.reaching(raw(place.address(), text.as_bytes())).await;
-                // Either refused outright, or read by one of the two and the connection closed: never both readings.
-                assert!(reply.starts_with("HTTP/1.1 400"), "{lengths}: {reply}");
+                // Refused, or dropped without a word; in any case the connection is over, and nothing has a second reading.
+                assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400"), "{lengths}: {reply}");
+                assert!(reply.matches("HTTP/1.1").count() <= 1, "{lengths}: {reply}");
                 assert!(
                     !reached.iter().any(|seen| seen.json["params"]["name"] == "close_ticket"),
                     "{lengths}"

@@ -19,7 +19,8 @@ pub(crate) struct Place {
     pub(crate) server: Server,
     pub(crate) config: GuardConfig,
     pub(crate) http: reqwest::Client,
-    pub(crate) folder: tempfile::TempDir,
+    /// Held for as long as the guard's files are.
+    _folder: tempfile::TempDir,
     running: Option<Running>,
 }
 
@@ -57,7 +58,7 @@ impl Place {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        let mut place = Self { server, config, http, folder, running: None };
+        let mut place = Self { server, config, http, _folder: folder, running: None };
         place.resume(world).await;
         place
     }

@@ -40,7 +40,7 @@ impl Tickets {
     }
 }
 
-#[tool_handler]
+#[tool_handler(router = self.tool_router)]
 impl ServerHandler for Tickets {}
 
 /// A server of this SDK that knows nothing of tokens.

@@ -48,7 +48,7 @@ fn refuses_tokens_that_are_not_good() {
             let mut wrong = vec![
                 (archive, "token_not_active"),
                 (id_token, "token_not_an_access_token"),
-                (broken, "signature_wrong"),
+                (broken, "token_not_active"),
                 ("abc".into(), "token_not_active"),
             ];
             if api.status == 200 {
@@ -94,9 +94,8 @@ fn a_guard_that_hears_nothing_refuses_with_503() {
             let token = searcher(world, 5).await;
             let ask = call("search_tickets", json!({"limit": 1}));
             assert_eq!(place.post(&token, &ask).await.status, 200);
-            world.clock.advance(4);
             world.halt().await;
-            world.clock.advance(2);
+            world.clock.advance(6);
             let reply = place.post(&token, &ask).await;
             assert_refused(&reply, 503, "temporarily_unavailable", "enforcer_stale");
             assert_eq!((reply.header("retry-after"), reply.header("www-authenticate")), ("1", ""));
