@@ -73,9 +73,10 @@ impl<'a> Recorder<'a> {
                 mark: None,
                 mint: None,
                 event: event.clone(),
+                more: Vec::new(),
             };
             match self.server.journal.record(entry).await? {
-                Outcome::Committed | Outcome::Refused(_) => return Ok(refusal.into()),
+                Outcome::Committed | Outcome::Repeated | Outcome::Refused(_) => return Ok(refusal.into()),
                 Outcome::Moved => self.server.refresh().await?,
             }
         }

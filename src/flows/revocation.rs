@@ -252,7 +252,7 @@ async fn unfit(
     if let Some(mark) = &client.mark
         && marks::spend(tx, &tenant.name, &[mark]).await?.is_empty()
     {
-        return Ok(Some(mark.refusal));
+        return Ok(Some(mark.refusal.unwrap_or(Refusal::ClientAssertionReplayed)));
     }
     // RFC 7009 §2.1: the server "verifies whether the token was issued to the client making the revocation request. If
     // this validation fails, the request is refused".

@@ -218,7 +218,8 @@ async fn handing_back_works_while_the_journal_is_full(world: &mut World) {
         let (journal, event) = (server.journal.clone(), Event::new(EventKind::Token, true));
         let (tenant, rev) = (acme.name.clone(), acme.view.rev());
         // Of a registry that never was, so that nothing of it is ever written.
-        let entry = Entry { tenant, rev, registry_version: -1, mark: None, mint: None, event };
+        let entry =
+            Entry { tenant, rev, registry_version: -1, mark: None, mint: None, event, more: Vec::new() };
         waiting.spawn(async move { journal.record(entry).await });
     }
     assert!(matches!(waiting.join_next().await, Some(Ok(Err(JournalError::Full)))));

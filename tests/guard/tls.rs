@@ -1,19 +1,18 @@
 //! TLS towards clients, with a certificate that changes while the guard runs.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
 use super::place::{guarded, request, until};
 
-fn certificate(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/guard/certificates").join(name)
+/// A certificate for this machine, and its key, as PEM.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
 /// A client that trusts this certificate alone.
-fn trusting(name: &str) -> reqwest::Client {
-    let pem = std::fs::read(certificate(name)).unwrap();
-    let roots = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
+fn trusting(pem: &str) -> reqwest::Client {
+    let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap();
     reqwest::Client::builder().no_proxy().tls_certs_only(roots).build().unwrap()
 }
 
@@ -21,8 +20,9 @@ fn trusting(name: &str) -> reqwest::Client {
 fn a_new_certificate_is_served_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::copy(certificate("first.pem"), &cert).unwrap();
-    std::fs::copy(certificate("first.key"), &key).unwrap();
+    let (first, second) = (certificate(), certificate());
+    std::fs::write(&cert, &first.0).unwrap();
+    std::fs::write(&key, &first.1).unwrap();
     guarded(
         |args| {
             args.tls_cert = Some(cert.clone());
@@ -33,19 +33,19 @@ fn a_new_certificate_is_served_without_a_restart() {
                 let body = request("ping", json!({})).to_string();
                 http.post(place.url()).header("content-type", "application/json").body(body).send()
             };
-            let reply = ask(trusting("first.pem")).await.unwrap();
+            let reply = ask(trusting(&first.0)).await.unwrap();
             assert_eq!(
                 (reply.status(), reply.version()),
                 (http::StatusCode::UNAUTHORIZED, http::Version::HTTP_2)
             );
-            assert!(ask(trusting("second.pem")).await.is_err());
+            assert!(ask(trusting(&second.0)).await.is_err());
             // Half of a pair changes nothing.
-            std::fs::copy(certificate("second.pem"), &cert).unwrap();
+            std::fs::write(&cert, &second.0).unwrap();
             tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-            assert!(ask(trusting("first.pem")).await.is_ok());
-            std::fs::copy(certificate("second.key"), &key).unwrap();
-            until("the new certificate is served", async || ask(trusting("second.pem")).await.is_ok()).await;
-            assert!(ask(trusting("first.pem")).await.is_err());
+            assert!(ask(trusting(&first.0)).await.is_ok());
+            std::fs::write(&key, &second.1).unwrap();
+            until("the new certificate is served", async || ask(trusting(&second.0)).await.is_ok()).await;
+            assert!(ask(trusting(&first.0)).await.is_err());
         },
     );
 }
