@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::limits::Strangers;
 use super::refusal::Refusal;
 use super::spool::{SYNC, Spool, SpoolError};
 use crate::enforcer::{Enforcer, Unavailable, VerifiedToken};
@@ -62,12 +63,13 @@ pub(super) struct Evidence {
     enforcer: Arc<Enforcer>,
     clock: Clock,
     dry_run: bool,
+    strangers: Strangers,
 }
 
 impl Evidence {
     /// Evidence of this enforcer's decisions.
     pub(super) fn new(spool: Spool, enforcer: Arc<Enforcer>, clock: Clock, dry_run: bool) -> Self {
-        Self { spool, enforcer, clock, dry_run }
+        Self { spool, enforcer, clock, dry_run, strangers: Strangers::new() }
     }
 
     /// Writes down that `tool` may be called. An error is a no: what can't be recorded doesn't happen.
@@ -83,7 +85,7 @@ impl Evidence {
     pub(super) fn refused(&self, token: Option<&VerifiedToken>, tool: Option<&str>, rule: &'static str) {
         metrics::counter!("taskpass_guard_decisions_total", "rule" => rule).increment(1);
         // Anybody can be refused without a token. Strangers take no room from those whose calls need evidence.
-        if token.is_none() && self.spool.fullness() > 0.5 {
+        if token.is_none() && (self.spool.fullness() > 0.5 || !self.strangers.take()) {
             metrics::counter!("taskpass_guard_unrecorded_refusals_total").increment(1);
             return;
         }

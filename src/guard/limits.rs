@@ -40,6 +40,21 @@ impl Limits {
     }
 }
 
+/// How many of those who come without a good token leave evidence: each costs a line on the disk and a row in the chain.
+pub(super) struct Strangers(Limiter);
+
+impl Strangers {
+    /// Twenty in a second, a hundred at once.
+    pub(super) fn new() -> Self {
+        Self(Limiter::new(Rate { burst: 100.0, per_second: 20.0 }))
+    }
+
+    /// Whether one more is written down.
+    pub(super) fn take(&self) -> bool {
+        self.0.take("strangers", monotonic()).is_ok()
+    }
+}
+
 type Bucket = Arc<Mutex<(f64, Instant)>>;
 
 struct Limiter {

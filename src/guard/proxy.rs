@@ -141,7 +141,8 @@ fn judge_without_body(guard: &Guard, parts: &Parts, token: &VerifiedToken) -> Re
         return Err(Refusal::MethodNotAllowed);
     }
     // What broke off may have been a list, and goes on in this stream.
-    Ok(Judged { era, treatment: Treatment::List, id: None, tool: None, session })
+    let treatment = if parts.method == Method::GET { Treatment::List } else { Treatment::Harmless };
+    Ok(Judged { era, treatment, id: None, tool: None, session })
 }
 
 /// Who calls: by which page, and with which token.
@@ -295,6 +296,8 @@ async fn deliver(
 ) -> Result<Response<Body>, Refusal> {
     let guard = Arc::clone(&watch.guard);
     let (mut parts, body) = answer.into_parts();
+    // How the server speaks to the guard says nothing about how the guard speaks to the client.
+    parts.version = http::Version::HTTP_11;
     headers::strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(WWW_AUTHENTICATE);
     headers::strip_trusted(&mut parts.headers);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::place::{assert_rpc, call, guarded, request, searcher, until};
-use crate::harness::{Engine, Reply, TICKETS, World, assert_refused, on_both_engines, run};
+use crate::harness::{Reply, TICKETS, World, assert_refused, on_both_engines};
 
 async fn enforcements(world: &World) -> Vec<Value> {
     let rows = world.audit("main").await;
@@ -200,7 +200,6 @@ async fn refuses_what_is_no_batch(world: &mut World) {
 
 #[test]
 fn a_refusal_without_evidence_stays_a_refusal() {
-    run(Engine::Sqlite, async |_| {});
     guarded(
         |args| args.spool_bytes = Some(10),
         async |world, place| {
@@ -208,6 +207,27 @@ fn a_refusal_without_evidence_stays_a_refusal() {
             let reply = place.post(&token, &call("close_ticket", json!({}))).await;
             assert_rpc(&reply, 200, -32_003, "tool_not_granted");
             assert_eq!(place.post("", &request("ping", json!({}))).await.status, 401);
+        },
+    );
+}
+
+#[test]
+fn strangers_cannot_fill_the_chain() {
+    guarded(
+        |_| {},
+        async |world, place| {
+            for _ in 0..200 {
+                assert_eq!(place.post("", &request("ping", json!({}))).await.status, 401);
+            }
+            let token = searcher(world, 5).await;
+            place.post(&token, &call("close_ticket", json!({}))).await;
+            until("all is delivered", async || {
+                enforcements(world).await.iter().any(|row| row["rule"] == "tool_not_granted")
+            })
+            .await;
+            let strangers =
+                enforcements(world).await.iter().filter(|row| row["rule"] == "token_missing").count();
+            assert!((100..180).contains(&strangers), "{strangers}");
         },
     );
 }
