@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -88,7 +89,7 @@ pub(super) struct Pins {
     path: PathBuf,
     strict: bool,
     known: RwLock<PinFile>,
-    modified: Mutex<Option<SystemTime>>,
+    modified: Mutex<Option<Stamp>>,
 }
 
 impl Pins {
@@ -202,8 +203,13 @@ impl Pins {
     }
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// What tells one state of the file from another. It is replaced rather than written to, so the inode tells what the
+/// time, which is a few milliseconds coarse, may not.
+type Stamp = (SystemTime, u64, u64);
+
+fn modified(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
 }
 
 /// A tool's name, and the hash of its definition.
