@@ -161,12 +161,16 @@ impl Enforcer {
         }
     }
 
-    /// How long until the view is stale unless it is renewed.
+    /// How long until the view is stale unless it is renewed; if it is already, how long until the next look.
     fn stale_in(&self) -> Duration {
         const MOMENT: Duration = Duration::from_millis(5);
+        const NEXT_LOOK: Duration = Duration::from_secs(1);
         let Source::Feed(feed, _) = &self.source else { return Duration::MAX };
-        let age = feed.follower().view().age(self.config.clock.uptime()).unwrap_or_default();
-        feed.follower().lease().saturating_sub(age) + MOMENT
+        let age = feed.follower().view().age(self.config.clock.uptime());
+        match age.and_then(|age| feed.follower().lease().checked_sub(age)) {
+            Some(left) => left + MOMENT,
+            None => NEXT_LOOK,
+        }
     }
 
     fn decide(&self, feed: &Feed, token: &VerifiedToken) -> Decision {
@@ -202,6 +206,8 @@ impl Enforcer {
             Source::None => return Err(TokenRefusal::TokenNotAJwt.into()),
             Source::Introspection(introspector) | Source::Feed(_, introspector) => introspector,
         };
+        // Anybody can make up such a token, and each costs the issuer a question: only so many at a time.
+        let Ok(_turn) = self.strangers.try_acquire() else { return Err(Unavailable::Busy.into()) };
         match introspector.introspect(token).await? {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
             Introspected::Active(claims) => {

@@ -33,6 +33,9 @@ pub enum Unavailable {
     /// The token was decided under entries of the revocation log that the issuer doesn't have.
     #[error("the token is ahead of the issuer's revocation log")]
     Ahead,
+    /// Too many unknown tokens are being asked about already.
+    #[error("too many unknown tokens at the same time")]
+    Busy,
     /// The issuer's answer was on its way for longer than it holds.
     #[error("the issuer's answer came too late")]
     TooLate,

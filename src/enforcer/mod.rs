@@ -48,7 +48,7 @@ use crate::protocol::resource::ResourceUri;
 use feed::Feed;
 use introspection::Introspector;
 use jwks::JwksCache;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Why a request isn't let through.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,12 @@ pub struct Enforcer {
     verifier: Verifier,
     jwks: Arc<JwksCache>,
     source: Source,
+    /// How many opaque tokens the issuer is asked about at the same time.
+    strangers: Semaphore,
 }
+
+/// Opaque tokens that the issuer is asked about at the same time at most.
+const STRANGERS: usize = 64;
 
 impl Enforcer {
     /// Builds an enforcer; nothing is fetched until the first request.
@@ -120,7 +125,7 @@ impl Enforcer {
             }
         };
         let verifier = Verifier::new(&config.issuer, config.resource.clone(), config.lifetime_ceiling);
-        Ok(Arc::new(Self { config, verifier, jwks, source }))
+        Ok(Arc::new(Self { config, verifier, jwks, source, strangers: Semaphore::new(STRANGERS) }))
     }
 
     /// The resource that is enforced.

@@ -95,8 +95,8 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     let connected = monotonic().duration_since(began);
     // Let the connecting fade away.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut latencies = Histogram::<u64>::new_with_bounds(1, HOUR_US, 3)
-        .map_err(|error| CliError::new(error.to_string()))?;
+    let mut latencies =
+        Histogram::<u64>::new_with_bounds(1, HOUR_US, 3).map_err(|error| CliError::new(error.to_string()))?;
     let mut acknowledged = latencies.clone();
     for number in 0..args.revocations {
         let ordered = monotonic();
