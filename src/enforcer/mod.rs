@@ -1,16 +1,24 @@
-//! Enforcement at a resource, as a library that needs no server of ours beside it: verify the access token offline, ask
-//! the issuer whether it is still active, and decide each call by the token's authorization details.
+//! Enforcement at a resource, as a library that needs no server of ours beside it: verify the access token offline,
+//! follow the issuer's revocation log under a lease, and decide each call by the token's authorization details.
+//!
+//! An rmcp server with it, in ten lines; its tool handlers find the [`VerifiedToken`] among the request's extensions and
+//! ask [`Enforcer::authorize`]:
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # use rmcp::transport::streamable_http_server::{StreamableHttpService, session::local::LocalSessionManager};
+//! # async fn example<S>(service: StreamableHttpService<S, LocalSessionManager>) -> Result<(), Box<dyn std::error::Error>>
+//! # where S: rmcp::Service<rmcp::RoleServer> + Send + 'static {
 //! use taskpass::enforcer::{Config, Credentials, Enforcer};
 //! use taskpass::protocol::resource::ResourceUri;
 //!
+//! let credentials = Credentials::parse(&std::fs::read_to_string("tickets-guard.json")?)?;
 //! let resource = ResourceUri::parse("https://tickets.example.com/mcp")?;
-//! let key_file = std::fs::read_to_string("tickets-guard.json")?;
-//! let config = Config::new("https://id.example.com", resource).introspect(Credentials::parse(&key_file)?);
-//! let enforcer = Enforcer::new(config)?;
-//! let app: axum::Router = axum::Router::new().layer(enforcer.layer()).merge(enforcer.metadata_routes());
+//! let enforcer = Enforcer::new(Config::new("https://id.example.com", resource).follow(credentials))?;
+//! let _following = enforcer.start();
+//! enforcer.ready().await;
+//! let app = axum::Router::new().nest_service("/mcp", service).layer(enforcer.layer());
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:8443").await?;
+//! axum::serve(listener, app.merge(enforcer.metadata_routes())).await?;
 //! # Ok(()) }
 //! ```
 

@@ -166,6 +166,7 @@ pub async fn lease(
         leases.acknowledge(&id, request.applied_seq);
         leases.len()
     };
+    tenant.acknowledged.notify_waiters();
     Ok(LeaseAnswer {
         nonce: request.nonce.clone(),
         tenant: tenant.name.to_string(),

@@ -96,7 +96,9 @@ pub async fn effective(server: &Server, tenant: &Tenant, revoked: &Revoked) -> R
         if standing.waiting == 0 || server.clock.uptime().since(committed) > LONGEST {
             break standing;
         }
-        tokio::time::sleep(LOOK).await;
+        // Our own enforcers' words wake us; the other nodes' reports don't.
+        let heard = tenant.acknowledged.notified();
+        let _ = tokio::time::timeout(LOOK, heard).await;
     };
     let now = server.clock.now();
     let after = server.clock.uptime().since(committed);
@@ -114,15 +116,22 @@ pub async fn effective(server: &Server, tenant: &Tenant, revoked: &Revoked) -> R
         leases_expired: standing.expired + standing.waiting,
     };
     let signed = sign(server, tenant, RECEIPT_TYP, &receipt)?;
-    record(server, tenant, &receipt).await?;
+    let actor = revoked.cutoffs.first().map(|first| first.actor.clone());
+    record(server, tenant, &receipt, actor).await?;
     Ok(signed)
 }
 
 /// When it took effect is evidence too.
-async fn record(server: &Server, tenant: &Tenant, receipt: &Receipt) -> Result<(), FlowError> {
+async fn record(
+    server: &Server,
+    tenant: &Tenant,
+    receipt: &Receipt,
+    actor: Option<String>,
+) -> Result<(), FlowError> {
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
     let mut event = Event::new(EventKind::Revocation, true);
+    event.client_id = actor;
     event.rev = Some(Rev { generation: receipt.generation.clone(), seq: receipt.seq });
     event.detail = Some(json!({ "effective": {
         "after_ms": receipt.effective_after_ms,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use moka::sync::Cache;
+use tokio::sync::Notify;
 
 use super::feed::{Piece, lock};
 use super::own_token::Verified;
@@ -45,6 +46,8 @@ pub struct Tenant {
     pub view: RevocationView,
     /// The leases that this node has granted to enforcers.
     pub(super) leases: Mutex<Leases>,
+    /// Told whenever an enforcer has said how far it has come.
+    pub(super) acknowledged: Notify,
     /// When the leases were last reported to the other nodes.
     pub(super) reported: Mutex<Option<Uptime>>,
     /// Pieces of the log as they go down the streams: made once for all who lack the same.
@@ -77,6 +80,7 @@ impl Tenant {
             issuer: server.issuer(&head.tenant),
             view: RevocationView::new(read_log(server, tx, head).await?, known_at),
             leases: Mutex::default(),
+            acknowledged: Notify::new(),
             reported: Mutex::default(),
             rendered: Cache::builder()
                 .max_capacity(RENDERED_BYTES)

@@ -13,8 +13,8 @@ use super::narrator::{Failure, Seen, expect, line};
 use super::registry::{self, ADMINISTRATOR, AGENT, ENFORCER, SUB_AGENT};
 use super::server::{self, Folder, Server};
 use super::trust_domain::{IdentityProvider, TrustDomain};
-use crate::enforcer::{Config, Credentials, Enforcer};
-use crate::jose::{Algorithm, PrivateJwk, SigningKey};
+use crate::enforcer::{Config, Credentials, Enforcer, Following};
+use crate::jose::{Algorithm, PrivateJwk, SigningKey, Unverified};
 use crate::protocol::resource::ResourceUri;
 use crate::protocol::token_type::TokenType;
 use crate::time::Clock;
@@ -35,6 +35,7 @@ pub(super) struct Running {
     authority: Authority,
     resource: String,
     _mcp_server: McpServer,
+    _following: Following,
 }
 
 /// The tokens in hand, and the connections that use them.
@@ -76,8 +77,10 @@ impl Stage {
         let config = Config::new(&issuer, uri)
             .name("Tickets")
             .scopes(&[registry::SCOPE])
-            .introspect(Credentials::new(&issuer, ENFORCER, self.enforcer.clone()));
+            .follow(Credentials::new(&issuer, ENFORCER, self.enforcer.clone()));
         let enforcer = Enforcer::new(config).map_err(|error| Failure(error.to_string()))?;
+        let following = enforcer.start();
+        enforcer.ready().await;
         let mcp_server = mcp_server::serve(listener, &enforcer);
         let metadata = self.metadata(&enforcer).await?;
         let seen = vec![
@@ -89,7 +92,8 @@ impl Stage {
             ),
         ];
         let authority = Authority::new(self.client.clone(), &issuer);
-        *running = Some(Running { server, authority, resource, _mcp_server: mcp_server });
+        *running =
+            Some(Running { server, authority, resource, _mcp_server: mcp_server, _following: following });
         Ok(seen)
     }
 
@@ -234,12 +238,25 @@ impl Stage {
         let token = token.expect(StatusCode::OK)?;
         let cutoff =
             json!({ "scope_kind": "agent", "scope_id": AGENT, "reason": "demo: the agent misbehaves" });
-        let answer = running.authority.post("revocations", token.text("access_token"), &cutoff).await?;
+        let path = "revocations?wait=effective";
+        let answer = running.authority.post(path, token.text("access_token"), &cutoff).await?;
         let answer = answer.expect(StatusCode::CREATED)?;
         let body = &answer.body;
+        let receipt = Unverified::parse_document(answer.text("receipt")).ok().and_then(|jws| jws.peek());
+        let receipt = Value::from(receipt.ok_or_else(|| Failure::new("no receipt"))?);
         let seen = vec![
             line("cut", format!("{} {}: {}", answer.text("scope_kind"), body["scope_id"], body["reason"])),
-            line("entry", format!("{} of log {}, acknowledged", body["seq"], answer.text("gen"))),
+            line("entry", format!("{} of log {}, durable", body["seq"], answer.text("gen"))),
+            line(
+                "in force",
+                format!(
+                    "{} ms later at {} of {} enforcers, says a signed receipt",
+                    receipt["effective_after_ms"],
+                    receipt["acknowledged"],
+                    receipt["acknowledged"].as_u64().unwrap_or(0)
+                        + receipt["leases_expired"].as_u64().unwrap_or(0)
+                ),
+            ),
         ];
         *bearer = Some(token.text("access_token").to_owned());
         Ok(seen)
