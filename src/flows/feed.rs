@@ -140,11 +140,11 @@ pub async fn lease(
     if !short(&request.instance) || !short(&request.version) || request.instance.is_empty() {
         return Err(Refusal::RequestMalformed.into());
     }
-    if !fleet::may_grant(server, tenant) {
+    let arrived = server.clock.uptime();
+    if !fleet::may_grant(server, tenant, arrived) {
         return Err(Refusal::Overloaded.into());
     }
     let id = InstanceId { enforcer: subscriber.id.clone(), instance: request.instance.clone() };
-    let arrived = server.clock.uptime();
     let known = tenant.view.rev();
     if request.generation == known.generation {
         // Before the head is read: whoever commits a cutoff after that read then finds the lease.

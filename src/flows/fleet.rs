@@ -42,10 +42,12 @@ pub async fn exchange(server: &Server) -> Result<(), FlowError> {
 
 /// Tells the other nodes what this one knows of its enforcers.
 pub async fn report(server: &Server) -> Result<(), FlowError> {
+    // One at a time: an older look at a lease must not be written over a newer one.
+    let _turn = server.reporting.lock().await;
     for tenant in server.tenants() {
-        // Before the leases are looked at: one that is granted afterwards carries at least this.
-        let rev = tenant.view.rev();
-        let rows = changed(server, &tenant, &rev);
+        // Before the leases are looked at: one that is granted afterwards carries at least this, and is in the next report.
+        let (looked, rev) = (server.clock.uptime(), tenant.view.rev());
+        let rows = changed(server, &tenant, &rev, looked);
         // Where no other node can be, only what has changed is worth a write.
         let registered = lock(&tenant.reported).is_some();
         if rows.is_empty() && registered && !server.db.is_shared() {
@@ -56,14 +58,14 @@ pub async fn report(server: &Server) -> Result<(), FlowError> {
         let mut tx = server.db.control().await?;
         leases::report(&mut tx, &report, server.clock.now()).await?;
         tx.commit().await?;
-        *lock(&tenant.reported) = Some(server.clock.uptime());
+        // From when it was looked, however long the write took: others count from when they saw it.
+        *lock(&tenant.reported) = Some(looked);
     }
     Ok(())
 }
 
 /// The leases that have been renewed, or have run out, since the last report.
-fn changed(server: &Server, tenant: &Tenant, rev: &Rev) -> Vec<LeaseRow> {
-    let now = server.clock.uptime();
+fn changed(server: &Server, tenant: &Tenant, rev: &Rev, now: Uptime) -> Vec<LeaseRow> {
     let since = *lock(&tenant.reported);
     let mut leases = lock(&tenant.leases);
     leases.forget(now);
@@ -146,9 +148,15 @@ async fn record(
 /// How an entry stands at the enforcers of all nodes.
 async fn stands(server: &Server, tenant: &Tenant, rev: &Rev) -> Result<Standing, FlowError> {
     let mut tx = server.db.control_read().await?;
+    let heads = tenants::heads(&mut tx).await?;
     let nodes = leases::nodes(&mut tx, &tenant.name).await?;
     let rows = leases::of_others(&mut tx, &tenant.name, &server.node).await?;
     tx.commit().await?;
+    // A database that was set back to before this entry tells of the leases of that time.
+    let head = heads.iter().find(|head| *head.tenant == *tenant.name).map(|head| &head.rev);
+    if head.is_none_or(|head| head.generation == rev.generation && head.seq < rev.seq) {
+        return Ok(Standing { waiting: 1, ..Standing::default() });
+    }
     let alive: HashMap<_, _> = nodes
         .iter()
         .filter(|node| node.node != server.node && is_alive(server, tenant, node))
@@ -183,10 +191,9 @@ fn is_alive(server: &Server, tenant: &Tenant, node: &NodeRow) -> bool {
 }
 
 /// Whether this node may grant leases: the others must know that it does. One that can't report stops granting long
-/// before they take it for dead. Where no others can be, nobody needs to know.
-pub(super) fn may_grant(server: &Server, tenant: &Tenant) -> bool {
-    let now = server.clock.uptime();
-    let heard = || lock(&tenant.reported).is_some_and(|at| now.since(at) < MAY_BE_SILENT);
+/// before they take it for dead: `arrived` is when the lease counts from. Where no others can be, nobody needs to know.
+pub(super) fn may_grant(server: &Server, tenant: &Tenant, arrived: Uptime) -> bool {
+    let heard = || lock(&tenant.reported).is_some_and(|at| arrived.since(at) < MAY_BE_SILENT);
     !server.db.is_shared() || heard()
 }
 

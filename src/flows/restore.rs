@@ -15,6 +15,7 @@ use crate::domain::audit::{Event, EventKind};
 use crate::domain::cutoff::generation;
 use crate::entropy::Entropy;
 use crate::protocol::claims::Rev;
+use crate::storage::leases::{self, Report};
 use crate::storage::tenants::Head;
 use crate::storage::{StorageError, Tx, audit, news, tenants};
 use crate::time::Timestamp;
@@ -35,6 +36,12 @@ pub async fn rename(
     head.registry_version += 1;
     event.rev = Some(head.rev.clone());
     audit::append(tx, head, &[&event], now).await?;
+    // What nodes reported is as old as the copy, and tells nothing of leases that were granted since. A node that nobody
+    // hears of stands for all of them: until their time is over, nothing is called effective.
+    let forgotten = Rev { generation: String::new(), seq: 0 };
+    let node = format!("before-{}", head.rev.generation);
+    let report = Report { tenant: &head.tenant, node: &node, beat: 0, rev: &forgotten, leases: &[] };
+    leases::report(tx, &report, now).await?;
     tenants::save(tx, head).await?;
     news::announce(tx, &head.tenant).await
 }

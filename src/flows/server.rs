@@ -65,6 +65,8 @@ pub struct Server {
     /// Cancelled when the node stops: streams end then.
     pub stopping: CancellationToken,
     tenants: RwLock<HashMap<String, Arc<Tenant>>>,
+    /// Held while this node's leases are reported to the others.
+    pub(super) reporting: tokio::sync::Mutex<()>,
     /// Held while the database is read to catch up; from when the knowledge is that the last one gained.
     refreshing: tokio::sync::Mutex<Option<Uptime>>,
 }
@@ -94,6 +96,7 @@ impl Server {
             limits,
             seen_users: Cache::new(100_000),
             tenants: RwLock::default(),
+            reporting: tokio::sync::Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
         }
     }

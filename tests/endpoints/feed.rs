@@ -336,6 +336,10 @@ async fn a_database_that_was_set_back_gets_a_log_with_another_name(world: &mut W
     let told =
         world.audit("main").await.into_iter().any(|row| row.event["detail"]["log_replaced"].is_object());
     assert!(told);
+    // What nodes report is as old as the copy: leases that were granted since are in no report.
+    let early =
+        tokio::time::timeout(Duration::from_millis(300), wait_for(world, "agent", &json!("triage"))).await;
+    assert!(early.is_err(), "somebody may hold a lease that nobody knows of");
 }
 
 async fn leases_of_the_other_node_count(world: &mut World) {
