@@ -14,6 +14,10 @@ use crate::domain::cutoff::Verdict;
 use crate::jose::Unverified;
 use crate::time::Timestamp;
 
+/// For how long after the question an introspection answer holds. A process that stood still meanwhile reads an answer
+/// about the past, however promptly it was given.
+const ANSWER_HOLDS: Duration = Duration::from_secs(10);
+
 impl Enforcer {
     /// The time by which tokens are judged: the issuer's, as told with the lease and carried on by a clock that only runs
     /// forward; the machine's own where no issuer has told it.
@@ -184,13 +188,29 @@ impl Enforcer {
         Ok(self.verifier.verify(token, &keys, self.now())?)
     }
 
+    /// Asks the issuer about a token; an answer that is old by the time it is read is none.
+    async fn ask_issuer(
+        &self,
+        introspector: &Introspector,
+        token: &str,
+    ) -> Result<Introspected, Unavailable> {
+        let asked = self.config.clock.uptime();
+        let answer = introspector.introspect(token).await?;
+        let age = self.config.clock.uptime().since(asked);
+        if age > ANSWER_HOLDS {
+            Err(Unavailable::Malformed("an answer that came too late"))
+        } else {
+            Ok(answer)
+        }
+    }
+
     async fn introspect(
         &self,
         introspector: &Introspector,
         token: &str,
         verified: VerifiedToken,
     ) -> Result<VerifiedToken, EnforcementError> {
-        match introspector.introspect(token).await? {
+        match self.ask_issuer(introspector, token).await? {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
             Introspected::Active(claims) if claims.jti != verified.claims().jti => {
                 Err(Unavailable::Malformed("an answer about another token").into())
@@ -208,7 +228,7 @@ impl Enforcer {
         };
         // Anybody can make up such a token, and each costs the issuer a question: only so many at a time.
         let Ok(_turn) = self.strangers.try_acquire() else { return Err(Unavailable::Busy.into()) };
-        match introspector.introspect(token).await? {
+        match self.ask_issuer(introspector, token).await? {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
             Introspected::Active(claims) => {
                 let mut verified = self.verifier.check_claims(Arc::new(*claims), None, self.now())?;

@@ -170,12 +170,14 @@ impl Follower {
     }
 
     /// The time by which tokens are judged: the issuer's as it was told last, carried on by a clock that only runs
-    /// forward. It is ahead by at most the time that the answer took, so no token is judged to live longer than it does,
-    /// whatever this machine's wall clock says.
+    /// forward. It is ahead by at most the time that the answer took and a second, and less than a second behind, so no
+    /// token lives longer than that, whatever this machine's wall clock says.
     pub fn now(&self, clock: &Clock) -> Timestamp {
         match *lock(&self.issuer_time) {
             Some((at, since)) => {
-                at.plus(i64::try_from(clock.uptime().since(since).as_secs()).unwrap_or(i64::MAX))
+                // A second that has begun counts: what the issuer told is cut to whole seconds already.
+                let elapsed = clock.uptime().since(since).as_nanos().div_ceil(1_000_000_000);
+                at.plus(i64::try_from(elapsed).unwrap_or(i64::MAX))
             }
             None => clock.now(),
         }

@@ -191,3 +191,14 @@ fn the_issuers_time_counts_and_not_this_machines() {
     assert_eq!(follower.now(&clock), Timestamp(1_000 + 990));
     assert_eq!(Follower::new("i".into(), LEASE).now(&clock), Timestamp(10));
 }
+
+#[test]
+fn a_second_of_the_issuers_that_has_begun_counts() {
+    let follower = Follower::new("i".into(), LEASE);
+    follower.start_over(snapshot("g", 4, vec![]), at(9)).unwrap();
+    let sent = Uptime::at(Duration::from_millis(999_100));
+    let asked = follower.ask("n".into(), sent).unwrap();
+    follower.answered(&answer(&asked, 4, vec![]), at(1_000)).unwrap();
+    // 0.9 s have passed since the issuer's clock said 1,000, and had perhaps just become 1,001.
+    assert_eq!(follower.now(&Clock::manual(Timestamp(0))), Timestamp(1_001));
+}
