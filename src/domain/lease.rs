@@ -114,6 +114,8 @@ pub struct TooManyLeases;
 /// Every lease of one tenant that this node knows of.
 #[derive(Clone, Debug, Default)]
 pub struct Leases {
+    /// The log that the numbers are of.
+    generation: String,
     instances: HashMap<InstanceId, Lease>,
 }
 
@@ -153,15 +155,22 @@ impl Leases {
         Ok(())
     }
 
-    /// The instance has applied everything up to `seq`, an entry that there is.
-    pub fn acknowledge(&mut self, id: &InstanceId, seq: u64) {
-        if let Some(known) = self.instances.get_mut(id) {
+    /// No leases under the log of this name.
+    pub fn of(generation: &str) -> Self {
+        Self { generation: generation.to_owned(), instances: HashMap::new() }
+    }
+
+    /// The instance has applied everything up to entry `seq`, which there is, of this log. If the log has been replaced
+    /// meanwhile, its numbers mean nothing here.
+    pub fn acknowledge(&mut self, id: &InstanceId, generation: &str, seq: u64) {
+        if let Some(known) = self.instances.get_mut(id).filter(|_| generation == self.generation) {
             known.applied = known.applied.max(seq);
         }
     }
 
     /// The log has been replaced: what was granted under the old one runs on, and knows nothing of the new one.
-    pub fn start_over(&mut self) {
+    pub fn start_over(&mut self, generation: &str) {
+        generation.clone_into(&mut self.generation);
         for lease in self.instances.values_mut() {
             lease.applied = 0;
             lease.grants.iter_mut().for_each(|(head, _)| *head = 0);

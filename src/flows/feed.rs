@@ -163,7 +163,7 @@ pub async fn lease(
     let stretch = stretch.ok_or(Refusal::LogReplaced)?;
     let fleet = {
         let mut leases = lock(&tenant.leases);
-        leases.acknowledge(&id, request.applied_seq);
+        leases.acknowledge(&id, &rev.generation, request.applied_seq);
         leases.len()
     };
     tenant.acknowledged.notify_waiters();

@@ -79,7 +79,7 @@ impl Tenant {
             name: head.tenant.as_str().into(),
             issuer: server.issuer(&head.tenant),
             view: RevocationView::new(read_log(server, tx, head).await?, known_at),
-            leases: Mutex::default(),
+            leases: Mutex::new(Leases::of(&head.rev.generation)),
             acknowledged: Notify::new(),
             reported: Mutex::default(),
             rendered: Cache::builder()
@@ -122,7 +122,7 @@ impl Tenant {
             self.view
                 .start_over(log, Some(known_at))
                 .map_err(|error| StorageError::Damaged(error.to_string()))?;
-            lock(&self.leases).start_over();
+            lock(&self.leases).start_over(&head.rev.generation);
             return Ok(());
         }
         // Reads take turns, so an older one can't come after a newer one: the database itself has gone back. Going back

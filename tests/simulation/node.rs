@@ -207,7 +207,7 @@ impl World {
             } else {
                 view.start_over(set, Some(known_at)).expect("it is another log");
             }
-            node.leases[tenant].start_over();
+            node.leases[tenant].start_over(&node.views[tenant].rev().generation);
             return None;
         }
         if gone_back {

@@ -97,7 +97,8 @@ impl World {
     pub(crate) fn grant(&mut self, n: usize, request: &Request, answer: &Answer) {
         if let Body::Lease(asked) = &request.body {
             let id = InstanceId { enforcer: request.enforcer.to_string(), instance: asked.instance.clone() };
-            self.nodes[n].leases[request.tenant].acknowledge(&id, asked.applied_seq);
+            // The question was answered under the log that it named.
+            self.nodes[n].leases[request.tenant].acknowledge(&id, &asked.generation, asked.applied_seq);
         }
         self.reply(n, request, answer);
     }

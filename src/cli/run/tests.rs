@@ -110,11 +110,14 @@ async fn a_task_that_is_refused_starts_nothing() {
 #[tokio::test]
 async fn the_file_is_renewed_and_the_last_token_is_handed_back() {
     let stage = Stage::set().await;
-    stage.peer.with(|shared| shared.expires_in = 2);
+    stage.peer.with(|shared| shared.expires_in = 3);
     let file = stage.path("token");
-    let script = r#"while [ "$(cat "$TASKPASS_TOKEN_FILE")" != tok_3 ]; do sleep 0.05; done"#;
+    // On a busy machine the third token may be gone before it is looked at; any after the second will do.
+    let script = r#"for _ in $(seq 600); do case "$(cat "$TASKPASS_TOKEN_FILE" 2>/dev/null)" in
+        ""|tok_1|tok_2) sleep 0.05;; *) exit 0;; esac; done; exit 9"#;
     assert_eq!(stage.run(&["--token-file", file.to_str().unwrap()], script).await, 0);
-    assert_eq!(stage.handed_back(), ["tok_3"]);
+    let handed_back = stage.handed_back();
+    assert!(matches!(&handed_back[..], [last] if last != "tok_1" && last != "tok_2"), "{handed_back:?}");
     assert!(!file.exists());
 }
 

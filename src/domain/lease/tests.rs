@@ -28,7 +28,7 @@ fn stand(acknowledged: usize, expired: usize, waiting: usize) -> Standing {
 
 fn arrive(leases: &mut Leases, id: &InstanceId, (applied, head): (u64, u64), now: Uptime) {
     leases.arrive(id, &request(applied), head, now).unwrap();
-    leases.acknowledge(id, applied);
+    leases.acknowledge(id, "g", applied);
 }
 
 fn stands(leases: &Leases, seq: u64, now: u64) -> Standing {
@@ -37,7 +37,7 @@ fn stands(leases: &Leases, seq: u64, now: u64) -> Standing {
 
 #[test]
 fn an_instance_that_told_one_node_needs_not_tell_the_others() {
-    let (mut one, mut other) = (Leases::default(), Leases::default());
+    let (mut one, mut other) = (Leases::of("g"), Leases::of("g"));
     arrive(&mut one, &id("a"), (4, 4), at(0));
     arrive(&mut other, &id("a"), (5, 5), at(1));
     let both = one.positions(at(2)).chain(other.positions(at(2)));
@@ -48,7 +48,7 @@ fn an_instance_that_told_one_node_needs_not_tell_the_others() {
 
 #[test]
 fn a_cutoff_waits_for_the_word_of_each_instance_or_the_end_of_its_lease() {
-    let mut leases = Leases::default();
+    let mut leases = Leases::of("g");
     arrive(&mut leases, &id("a"), (4, 4), at(0));
     arrive(&mut leases, &id("b"), (4, 4), at(5));
     assert_eq!(stands(&leases, 5, 6), stand(0, 0, 2));
@@ -60,7 +60,7 @@ fn a_cutoff_waits_for_the_word_of_each_instance_or_the_end_of_its_lease() {
 
 #[test]
 fn a_renewal_that_came_after_the_cutoff_does_not_hide_the_lease_from_before_it() {
-    let mut leases = Leases::default();
+    let mut leases = Leases::of("g");
     arrive(&mut leases, &id("a"), (4, 4), at(0));
     // The answer to this one carries entry 5; if it is lost, the older lease still runs without it.
     arrive(&mut leases, &id("a"), (4, 5), at(10));
@@ -70,7 +70,7 @@ fn a_renewal_that_came_after_the_cutoff_does_not_hide_the_lease_from_before_it()
 
 #[test]
 fn many_renewals_are_taken_together_to_the_safe_side() {
-    let mut leases = Leases::default();
+    let mut leases = Leases::of("g");
     for head in 1..=40 {
         arrive(&mut leases, &id("a"), (0, head), at(head));
     }
@@ -83,16 +83,18 @@ fn many_renewals_are_taken_together_to_the_safe_side() {
 
 #[test]
 fn under_another_log_nothing_counts_as_applied() {
-    let mut leases = Leases::default();
+    let mut leases = Leases::of("g");
     arrive(&mut leases, &id("a"), (9, 9), at(0));
-    leases.start_over();
+    leases.start_over("h");
+    // A word about the old log that comes late says nothing about the new one.
+    leases.acknowledge(&id("a"), "g", 9);
     assert_eq!(stands(&leases, 1, 1), stand(0, 0, 1));
     assert_eq!(stands(&leases, 1, 31), stand(0, 1, 0));
 }
 
 #[test]
 fn the_table_is_bounded_and_forgets_who_is_gone() {
-    let mut leases = Leases::default();
+    let mut leases = Leases::of("g");
     for number in 0..MOST {
         leases.arrive(&id(&number.to_string()), &request(0), 0, at(0)).unwrap();
     }
