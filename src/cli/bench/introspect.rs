@@ -32,7 +32,7 @@ pub(super) struct Args {
 pub(super) async fn run(world: &Arc<World>, server: &Server, args: &Args) -> Result<Report, CliError> {
     let options = &args.options;
     let live = args.live_tokens.map_or(0, |live| usize::try_from(live).unwrap_or(usize::MAX));
-    let tokens = mint(world, server, options, live.max(TOKENS)).await?;
+    let tokens = mint(world, server, options.connections(), live.max(TOKENS)).await?;
     let bearer = bearer(world, server).await?;
     let ask = |token: &String| introspection(&server.issuer, &bearer, token);
     let once: Vec<Request> = tokens.iter().map(ask).collect();
@@ -40,7 +40,7 @@ pub(super) async fn run(world: &Arc<World>, server: &Server, args: &Args) -> Res
     let requests: Arc<Vec<Request>> =
         Arc::new(tokens[tokens.len().saturating_sub(TOKENS)..].iter().map(ask).collect());
     drop(tokens);
-    load::drive(load(server, options, Arc::new(once), Order::Once, None))
+    load::drive(load(server, options.connections(), Arc::new(once), Order::Once, None))
         .await?
         .without_failure("introspecting")?;
     let held = match args.live_tokens {
@@ -48,7 +48,9 @@ pub(super) async fn run(world: &Arc<World>, server: &Server, args: &Args) -> Res
         None => None,
     };
     let seed = || u64::from_ne_bytes(Entropy::default().bytes()) | 1;
-    let random = |duration| load(server, options, Arc::clone(&requests), Order::Random(seed()), duration);
+    let random = |duration| {
+        load(server, options.connections(), Arc::clone(&requests), Order::Random(seed()), duration)
+    };
     load::drive(random(Some(options.warmup()))).await?.without_failure("warming up")?;
     let measured = Load { operations: options.requests.map(u64::from), ..random(options.duration()) };
     let sample = sample(server, measured).await?;
@@ -61,13 +63,20 @@ pub(super) async fn run(world: &Arc<World>, server: &Server, args: &Args) -> Res
 
 fn load(
     server: &Server,
-    options: &Options,
+    connections: usize,
     requests: Arc<Vec<Request>>,
     order: Order,
     duration: Option<Duration>,
 ) -> Load {
-    let (address, connections) = (server.address, options.connections());
-    Load { address, connections, requests, order, duration, operations: None, check: is_active() }
+    Load {
+        address: server.address,
+        connections,
+        requests,
+        order,
+        duration,
+        operations: None,
+        check: is_active(),
+    }
 }
 
 fn is_active() -> Check {
@@ -80,10 +89,10 @@ struct TokenAnswer {
 }
 
 /// Mints tokens by exchange.
-async fn mint(
+pub(super) async fn mint(
     world: &Arc<World>,
     server: &Server,
-    options: &Options,
+    connections: usize,
     count: usize,
 ) -> Result<Vec<String>, CliError> {
     let requests = exchange::sign(world, &server.issuer, count).await?;
@@ -95,7 +104,7 @@ async fn mint(
         keep.lock().unwrap_or_else(PoisonError::into_inner).push(answer.access_token);
         Ok(())
     });
-    let load = Load { check, ..load(server, options, Arc::new(requests), Order::Once, None) };
+    let load = Load { check, ..load(server, connections, Arc::new(requests), Order::Once, None) };
     load::drive(load).await?.without_failure("minting")?;
     let mut minted = minted.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(std::mem::take(&mut *minted))

@@ -2,6 +2,8 @@
 //! beforehand, each connection is one task with one request under way, and all of them share one thread, so that
 //! nothing is locked and nobody is woken on another processor.
 
+pub(super) mod pace;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -67,7 +69,8 @@ pub(super) struct Measurement {
     pub(super) first_failure: Option<String>,
     /// From the first request sent to the last answer read.
     pub(super) elapsed: Duration,
-    /// Microseconds from just before a request was written to when its answer had been read; good answers only.
+    /// Microseconds from just before a request was written, or from when it was due, to when its answer had been read;
+    /// good answers only.
     pub(super) latencies: Histogram<u32>,
 }
 
@@ -110,15 +113,7 @@ async fn drive_here(load: Load) -> Result<Measurement, CliError> {
             return Err(CliError::new(format!("the server has answered nothing for {seconds} seconds")).exit_code(4));
         }
     }
-    let elapsed = monotonic().duration_since(started);
-    let run = Rc::into_inner(run).ok_or_else(|| CliError::new("a connection outlived its run"))?;
-    Ok(Measurement {
-        operations: run.operations.get(),
-        failures: run.failures.get(),
-        first_failure: run.first_failure.into_inner(),
-        elapsed,
-        latencies: run.latencies.into_inner(),
-    })
+    Ok(Rc::into_inner(run).ok_or_else(|| CliError::new("a connection outlived its run"))?.measured())
 }
 
 /// What the connections of one load share, on their one thread.
@@ -185,25 +180,38 @@ impl Run {
 
     async fn keep_busy(self: Rc<Self>, mut connection: Connection) {
         while let Some(index) = self.take() {
-            let sent = monotonic();
-            let outcome = connection.ask(&self.load.requests[index]).await;
-            let keep = match outcome {
-                Ok(answer) => {
-                    self.record(sent, &answer, &connection.buffer[answer.body.clone()]);
-                    !answer.close
-                }
-                Err(error) => {
-                    self.fail(|| format!("a broken connection: {error}"));
-                    false
-                }
-            };
-            if !keep {
-                match Connection::open(self.load.address).await {
-                    Ok(fresh) => connection = fresh,
-                    // Nobody listens any more; the failure that broke the connection has been counted.
-                    Err(_) => return,
-                }
+            // Nobody listens any more; the failure that broke the connection has been counted.
+            if self.ask(&mut connection, index, monotonic()).await.is_err() {
+                return;
             }
+        }
+    }
+
+    /// Sends one request and records its answer, timed from `since`. A connection that ends with it is made anew.
+    async fn ask(&self, connection: &mut Connection, index: usize, since: Instant) -> io::Result<()> {
+        let keep = match connection.ask(&self.load.requests[index]).await {
+            Ok(answer) => {
+                self.record(since, &answer, connection.body(&answer));
+                !answer.close
+            }
+            Err(error) => {
+                self.fail(|| format!("a broken connection: {error}"));
+                false
+            }
+        };
+        if !keep {
+            *connection = Connection::open(self.load.address).await?;
+        }
+        Ok(())
+    }
+
+    fn measured(self) -> Measurement {
+        Measurement {
+            operations: self.operations.get(),
+            failures: self.failures.get(),
+            first_failure: self.first_failure.into_inner(),
+            elapsed: monotonic().duration_since(self.started),
+            latencies: self.latencies.into_inner(),
         }
     }
 

@@ -5,12 +5,16 @@
 //! from the server's figures. Requests are signed before the clock starts.
 
 mod exchange;
+mod guard;
 mod introspect;
 mod load;
 mod proc;
+mod process;
 mod report;
 mod revocation;
 mod server;
+mod upstream;
+mod verify;
 mod world;
 
 use std::path::PathBuf;
@@ -20,6 +24,7 @@ use std::time::Duration;
 use clap::value_parser;
 
 use self::load::{Load, Measurement};
+use self::report::Report;
 use self::server::{Server, Start};
 use self::world::World;
 use crate::cli::error::CliError;
@@ -37,7 +42,8 @@ use crate::secret::Secret;
   taskpass bench exchange --database-url postgres://localhost/bench
   taskpass bench introspect --connections 16 --seconds 30
   taskpass bench introspect --live-tokens 100000
-  taskpass bench revocation --enforcers 1000")]
+  taskpass bench revocation --enforcers 1000
+  taskpass bench guard --rate 1000")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -63,6 +69,14 @@ enum What {
   taskpass bench revocation --enforcers 1000
   taskpass bench revocation --enforcers 10000 --revocations 20 --pause-ms 2000 --json")]
     Revocation(revocation::Args),
+    /// What the guard adds to a call of a tool, against the bare server in the same run; and its verifier alone.
+    ///
+    /// Calls are sent at a fixed rate, in alternation through the guard and to the server itself.
+    #[command(after_help = "Examples:
+  taskpass bench guard
+  taskpass bench guard --rate 2000 --duration 30
+  taskpass bench guard --json | jq '.added_p50_us, .verify_hit_us'")]
+    Guard(guard::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -127,21 +141,29 @@ fn postgres_url(text: &str) -> Result<Secret, String> {
 /// # Errors
 /// When the server doesn't start or stop well, or any request fails.
 pub async fn run(args: Args) -> Result<(), CliError> {
-    let measured = async {
+    let measure = async {
         match &args.what {
-            What::Exchange(options) => measure(&args.what, options).await,
-            What::Introspect(introspect) => measure(&args.what, &introspect.options).await,
-            What::Revocation(revocation) => revocation::run(revocation).await,
+            What::Exchange(options) => {
+                measure(options, async |world, server| exchange::run(world, server, options).await).await
+            }
+            What::Introspect(args) => {
+                measure(&args.options, async |world, server| introspect::run(world, server, args).await).await
+            }
+            What::Revocation(args) => revocation::run(args).await,
+            What::Guard(args) => guard::run(args).await,
         }
     };
     tokio::select! {
-        outcome = measured => outcome,
-        // The server is killed and its folder removed as the other future is dropped.
+        outcome = measure => outcome,
+        // Children are killed and their folder removed as the other future is dropped.
         _ = tokio::signal::ctrl_c() => Err(CliError::new("interrupted").exit_code(130)),
     }
 }
 
-async fn measure(what: &What, options: &Options) -> Result<(), CliError> {
+async fn measure(
+    options: &Options,
+    run: impl AsyncFnOnce(&Arc<World>, &Server) -> Result<Report, CliError>,
+) -> Result<(), CliError> {
     let world = Arc::new(World::new(options.details)?);
     let start = Start {
         binary: options.server_binary.as_deref(),
@@ -149,11 +171,7 @@ async fn measure(what: &What, options: &Options) -> Result<(), CliError> {
         database_url: options.database_url.as_ref(),
     };
     let server = Server::start(&start, &world).await?;
-    let report = match what {
-        What::Exchange(options) => exchange::run(&world, &server, options).await?,
-        What::Introspect(args) => introspect::run(&world, &server, args).await?,
-        What::Revocation(args) => return revocation::run(args).await,
-    };
+    let report = run(&world, &server).await?;
     if options.json {
         output::json(&report.figures);
     } else {

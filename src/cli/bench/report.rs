@@ -49,6 +49,9 @@ pub(super) struct Figures {
     pub(super) live_rss_mib: Option<f64>,
 }
 
+/// Label, measured, target, and whether the target was met.
+pub(super) type Row = (&'static str, String, &'static str, Option<bool>);
+
 /// The figures, and what is said around them.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
@@ -118,8 +121,7 @@ impl Report {
         }
     }
 
-    /// Label, measured, target, and whether the target was met.
-    fn rows(&self) -> Vec<(&'static str, String, &'static str, Option<bool>)> {
+    fn rows(&self) -> Vec<Row> {
         let figures = &self.figures;
         let milliseconds = |value: f64| format!("{value:.2} ms");
         let microseconds = |value: f64| format!("{value:.1} µs");
@@ -156,11 +158,7 @@ impl Report {
 }
 
 /// Targets are in megabytes, the kernel's figures in KiB.
-fn memory(
-    label: &'static str,
-    mib: f64,
-    target: Option<(&'static str, f64)>,
-) -> (&'static str, String, &'static str, Option<bool>) {
+fn memory(label: &'static str, mib: f64, target: Option<(&'static str, f64)>) -> Row {
     let megabytes = mib * 1.048_576;
     let (text, met) = target.map_or(("", None), |(text, most)| (text, Some(megabytes <= most)));
     (label, format!("{megabytes:.1} MB"), text, met)
@@ -179,29 +177,36 @@ impl fmt::Display for Report {
         if let Some(live) = figures.live_tokens {
             writeln!(f, "{live} live tokens")?;
         }
-        writeln!(f, "\n{:<26}{:>14}   {:<12}", "", "measured", "target")?;
-        for (label, measured, target, met) in self.rows() {
-            let verdict = match met {
-                Some(true) => "met",
-                Some(false) => "missed",
-                None => "",
-            };
-            let line = format!("{label:<26}{measured:>14}   {target:<12} {verdict}");
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        if cfg!(debug_assertions) {
-            writeln!(f, "\nThis is a debug build: the figures say nothing. Build with --release.")?;
-        }
-        Ok(())
+        table(f, &self.rows())
     }
 }
 
+/// The rows beside their targets.
+pub(super) fn table(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    writeln!(f, "\n{:<26}{:>14}   {:<12}", "", "measured", "target")?;
+    for (label, measured, target, met) in rows {
+        let verdict = match met {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "",
+        };
+        let line = format!("{label:<26}{measured:>14}   {target:<12} {verdict}");
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    if cfg!(debug_assertions) {
+        writeln!(f, "\nThis is a debug build: the figures say nothing. Build with --release.")?;
+    }
+    Ok(())
+}
+
+/// A count as a number to calculate with.
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds far below 2^53")]
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 
-fn over(dividend: f64, divisor: f64) -> f64 {
+/// The quotient; nothing over nothing is nothing.
+pub(super) fn over(dividend: f64, divisor: f64) -> f64 {
     if divisor > 0.0 { dividend / divisor } else { 0.0 }
 }
 

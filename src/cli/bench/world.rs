@@ -18,7 +18,7 @@ use crate::time::Clock;
 /// The agent.
 const AGENT: &str = "bench-agent";
 /// The enforcer.
-const ENFORCER: &str = "bench-guard";
+pub(super) const ENFORCER: &str = "bench-guard";
 /// The administrator.
 const ADMINISTRATOR: &str = "bench-admin";
 /// The one resource.
@@ -38,21 +38,25 @@ pub(super) struct Key {
     pub(super) signing: SigningKey,
     /// Verifies.
     pub(super) public: PublicJwk,
+    private: PrivateJwk,
 }
 
 impl Key {
-    fn generate() -> Result<Self, CliError> {
+    /// A fresh key.
+    pub(super) fn generate() -> Result<Self, CliError> {
         let refused = |error| CliError::new(format!("no key could be made: {error}"));
         let private = PrivateJwk::generate(Algorithm::ES256).map_err(refused)?;
         let signing = private.signing_key().map_err(refused)?;
-        Ok(Self { public: signing.public().clone(), signing })
+        Ok(Self { public: signing.public().clone(), signing, private })
     }
 
-    fn set(&self) -> Value {
+    /// Its public half as a JWK set.
+    pub(super) fn set(&self) -> Value {
         json!({ "keys": [self.public.to_json()] })
     }
 
-    fn sign(&self, typ: &str, claims: &Value) -> Result<String, CliError> {
+    /// Signs claims as a JWT of this type.
+    pub(super) fn sign(&self, typ: &str, claims: &impl serde::Serialize) -> Result<String, CliError> {
         self.signing.sign(typ, claims).map_err(|error| CliError::new(format!("no signature: {error}")))
     }
 }
@@ -236,6 +240,12 @@ impl World {
         }
         form.append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
         form.finish()
+    }
+
+    /// The enforcer's private key file.
+    pub(super) fn enforcer_file(&self, issuer: &str) -> String {
+        let private = self.enforcer.private.to_text();
+        format!(r#"{{"issuer":"{issuer}","client_id":"{ENFORCER}","private_jwk":{}}}"#, *private)
     }
 
     /// The enforcer's request for the token with which it introspects (RFC 6749 §4.4).
