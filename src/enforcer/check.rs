@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::feed::Feed;
 use super::introspection::{Introspected, Introspector};
-use super::verifier::LONGEST_TOKEN;
+use super::verifier::Presented;
 use super::view::Decision;
 use super::{
     EnforcementError, Enforcer, Source, StalePolicy, TokenRefusal, Unavailable, VerifiedToken, Verifier,
 };
 use crate::domain::cutoff::Verdict;
-use crate::jose::Unverified;
 use crate::time::Timestamp;
 
 /// For how long after the question an introspection answer holds. A process that stood still meanwhile reads an answer
@@ -46,9 +45,7 @@ impl Enforcer {
         token: &str,
         policy: StalePolicy,
     ) -> Result<VerifiedToken, EnforcementError> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(TokenRefusal::TokenTooLong.into());
-        }
+        let token = Presented::new(token)?;
         // What was proven before, under keys that are still young, needs neither parsing nor a signature.
         let known = self.jwks.fresh().and_then(|keys| self.verifier.recall(token, &keys, self.now()));
         let verified = match known {
@@ -56,16 +53,18 @@ impl Enforcer {
             None => match self.verify(token).await {
                 Ok(verified) => verified,
                 Err(EnforcementError::Refused(TokenRefusal::TokenNotAJwt)) => {
-                    return self.check_opaque(token).await;
+                    return self.check_opaque(token.text()).await;
                 }
                 Err(error) => return Err(error),
             },
         };
         match &self.source {
             Source::None => Ok(verified),
-            Source::Introspection(introspector) => self.introspect(introspector, token, verified).await,
+            Source::Introspection(introspector) => {
+                self.introspect(introspector, token.text(), verified).await
+            }
             Source::Feed(feed, introspector) => {
-                self.admit((feed, introspector), (token, verified), policy).await
+                self.admit((feed, introspector), (token.text(), verified), policy).await
             }
         }
     }
@@ -181,11 +180,17 @@ impl Enforcer {
         feed.follower().decide(token.claims(), token.kid(), self.config.clock.uptime())
     }
 
-    async fn verify(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
-        let header = Unverified::parse(token).map_err(TokenRefusal::from)?.header().clone();
-        let kid = Verifier::check_header(&header)?;
+    async fn verify(&self, token: Presented<'_>) -> Result<VerifiedToken, EnforcementError> {
+        let unverified = token.parse()?;
+        let kid = Verifier::check_header(unverified.header())?;
         let keys = self.jwks.keys_for(kid).await?;
-        Ok(self.verifier.verify(token, &keys, self.now())?)
+        let now = self.now();
+        // Keys that are not fresh, but kept, have proven it perhaps.
+        let verified = match self.verifier.recall(token, &keys, now) {
+            Some(known) => known,
+            None => self.verifier.prove(token, &unverified, &keys, now),
+        };
+        Ok(verified?)
     }
 
     /// Asks the issuer about a token; an answer that is old by the time it is read is none.

@@ -141,6 +141,33 @@ impl VerifiedToken {
     }
 }
 
+/// A token as it was presented, and the hash by which its claims are remembered.
+#[derive(Clone, Copy)]
+pub(super) struct Presented<'a> {
+    text: &'a str,
+    digest: Digest,
+}
+
+impl<'a> Presented<'a> {
+    /// Refuses what is too long to be looked at.
+    pub(super) fn new(text: &'a str) -> Result<Self, TokenRefusal> {
+        if text.len() > LONGEST_TOKEN {
+            return Err(TokenRefusal::TokenTooLong);
+        }
+        Ok(Self { text, digest: Digest::of(text.as_bytes()) })
+    }
+
+    /// The token as it came.
+    pub(super) fn text(self) -> &'a str {
+        self.text
+    }
+
+    /// Reads it as a JWT.
+    pub(super) fn parse(self) -> Result<Unverified<'a>, TokenRefusal> {
+        Ok(Unverified::parse(self.text)?)
+    }
+}
+
 /// What was proven of a token once and doesn't change: its claims, under one state of the issuer's keys.
 #[derive(Clone)]
 struct Proven {
@@ -190,13 +217,13 @@ impl Verifier {
     }
 
     /// The token, if it was proven under these keys before and is still good at `now`; `None` when it must be verified.
-    pub fn recall(
+    pub(super) fn recall(
         &self,
-        token: &str,
+        token: Presented<'_>,
         keys: &Arc<JwkSet>,
         now: Timestamp,
     ) -> Option<Result<VerifiedToken, TokenRefusal>> {
-        let proven = self.proven.get(&Digest::of(token.as_bytes()))?;
+        let proven = self.proven.get(&token.digest)?;
         if !Arc::ptr_eq(&proven.keys, keys) {
             return None;
         }
@@ -213,13 +240,24 @@ impl Verifier {
         keys: &Arc<JwkSet>,
         now: Timestamp,
     ) -> Result<VerifiedToken, TokenRefusal> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(TokenRefusal::TokenTooLong);
+        let token = Presented::new(token)?;
+        match self.recall(token, keys, now) {
+            Some(known) => known,
+            None => self.prove(token, &token.parse()?, keys, now),
         }
-        if let Some(known) = self.recall(token, keys, now) {
-            return known;
-        }
-        let unverified = Unverified::parse(token)?;
+    }
+
+    /// Verifies a JWT that has been read, and remembers it.
+    ///
+    /// # Errors
+    /// The first rule that the token breaks.
+    pub(super) fn prove(
+        &self,
+        token: Presented<'_>,
+        unverified: &Unverified<'_>,
+        keys: &Arc<JwkSet>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, TokenRefusal> {
         let kid = Self::check_header(unverified.header())?;
         let payload = unverified.verify(keys).map_err(|error| match error {
             // RFC 8725 §3.1: the key decides the algorithm; a known key under another algorithm is not a missing key.
@@ -228,9 +266,8 @@ impl Verifier {
         })?;
         let (claims, kid) = (Arc::new(parse_claims(payload)?), Arc::<str>::from(kid));
         let verified = self.check_claims(Arc::clone(&claims), Some(Arc::clone(&kid)), now)?;
-        let size = u32::try_from(token.len() * 2).unwrap_or(u32::MAX);
-        self.proven
-            .insert(Digest::of(token.as_bytes()), Proven { keys: Arc::clone(keys), claims, kid, size });
+        let size = u32::try_from(token.text.len() * 2).unwrap_or(u32::MAX);
+        self.proven.insert(token.digest, Proven { keys: Arc::clone(keys), claims, kid, size });
         Ok(verified)
     }
 

@@ -258,9 +258,9 @@ fn what_was_proven_under_other_keys_is_proven_again() {
     let verifier = verifier();
     let token = KEY.sign("at+jwt", &claims()).unwrap();
     let before = keys();
-    assert!(verifier.recall(&token, &before, NOW).is_none());
+    assert!(verifier.recall(Presented::new(&token).unwrap(), &before, NOW).is_none());
     assert!(verifier.verify(&token, &before, NOW).is_ok());
-    assert!(verifier.recall(&token, &before, NOW).unwrap().is_ok());
+    assert!(verifier.recall(Presented::new(&token).unwrap(), &before, NOW).unwrap().is_ok());
     let without = Arc::new(JwkSet::of(PrivateJwk::generate(Algorithm::ES256).unwrap().public().unwrap()));
     assert_eq!(verifier.verify(&token, &without, NOW).unwrap_err(), TokenRefusal::SigningKeyUnknown);
 }
@@ -271,5 +271,5 @@ fn a_refused_token_is_not_remembered() {
     let keys = keys();
     let token = KEY.sign("at+jwt", &with(&json!({"aud": "https://b.example"}))).unwrap();
     assert!(verifier.verify(&token, &keys, NOW).is_err());
-    assert!(verifier.recall(&token, &keys, NOW).is_none());
+    assert!(verifier.recall(Presented::new(&token).unwrap(), &keys, NOW).is_none());
 }
