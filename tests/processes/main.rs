@@ -1,4 +1,4 @@
-//! What only real processes can show: several servers on one PostgreSQL, and servers that are killed.
+//! What only real processes can show: several servers on one PostgreSQL, servers that are killed, and the bench.
 //!
 //! `cargo test` runs few rounds; `conformance/run races kill` runs as many as the project promises.
 
@@ -10,6 +10,7 @@
     reason = "tests fail loudly and say it plainly"
 )]
 
+mod bench;
 mod database;
 mod kill;
 mod node;

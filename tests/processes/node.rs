@@ -105,7 +105,7 @@ impl Drop for Node {
 }
 
 /// The program under test, without any settings of the caller's own.
-fn taskpass() -> Command {
+pub(crate) fn taskpass() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskpass"));
     command.env_clear().env("RUST_BACKTRACE", "1");
     command

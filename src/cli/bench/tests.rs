@@ -22,6 +22,7 @@ fn defaults_are_those_of_the_targets() {
     assert!(!options.json && options.database_url.is_none());
     let What::Exchange(options) = parse("exchange --requests 5 --json").unwrap().what else { panic!() };
     assert_eq!((options.requests, options.duration(), options.json), (Some(5), None, true));
+    parse("guard").unwrap();
 }
 
 #[test]
@@ -40,6 +41,9 @@ fn refuses_what_can_not_be_measured() {
         "exchange --connections 0",
         "exchange --live-tokens 5",
         "exchange --database-url sqlite:here",
+        "guard --rate 0",
+        "guard --duration 121",
+        "guard --connections 0",
     ] {
         assert!(parse(line).is_err(), "{line}");
     }
