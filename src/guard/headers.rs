@@ -23,6 +23,9 @@ pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
+/// How the headers begin that only the guard may send.
+const TRUSTED: &[u8] = b"x-taskpass-";
+
 /// The first version without sessions, whose headers repeat the body.
 const MODERN: &str = "2026-07-28";
 /// Versions of which the guard knows how a message is read.
@@ -161,7 +164,10 @@ pub(super) fn for_upstream(headers: &mut HeaderMap, host: &HeaderValue) {
 
 /// Removes what only the guard may say, in every spelling that a server could take for it: some read `_` as `-`.
 pub(super) fn strip_trusted(headers: &mut HeaderMap) {
-    let trusted = |name: &HeaderName| name.as_str().replace('_', "-").starts_with("x-taskpass-");
+    let same = |(is, said): (&u8, &u8)| is == said || (*is == b'_' && *said == b'-');
+    let trusted = |name: &HeaderName| {
+        name.as_str().len() >= TRUSTED.len() && name.as_str().as_bytes().iter().zip(TRUSTED).all(same)
+    };
     let forged: Vec<_> = headers.keys().filter(|name| trusted(name)).cloned().collect();
     for name in forged {
         headers.remove(name);
