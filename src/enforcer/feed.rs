@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
 
@@ -95,8 +97,10 @@ impl Feed {
     }
 
     /// Posts a JSON document to another of the feed's endpoints.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<(), Unavailable> {
-        let (url, body) = (format!("{}/{path}", self.bearers.url()), body.to_string());
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<(), Unavailable> {
+        let url = format!("{}/{path}", self.bearers.url());
+        let body = serde_json::to_vec(body).map_err(|_| Unavailable::Malformed("our own document"))?;
+        let body = Bytes::from(body);
         let request = || {
             let request = self.client.post(&url).body(body.clone());
             request.header(::http::header::CONTENT_TYPE, "application/json")

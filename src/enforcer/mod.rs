@@ -177,7 +177,7 @@ impl Enforcer {
     ///
     /// # Errors
     /// It isn't known to have arrived; or this enforcer doesn't follow the log, and so has no token for it.
-    pub async fn deliver(&self, decisions: &serde_json::Value) -> Result<(), Unavailable> {
+    pub async fn deliver(&self, decisions: &impl serde::Serialize) -> Result<(), Unavailable> {
         match &self.source {
             Source::Feed(feed, _) => feed.post("decisions", decisions).await,
             Source::None | Source::Introspection(_) => Err(Unavailable::Malformed("no credentials")),

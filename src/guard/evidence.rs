@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Strangers;
@@ -55,6 +55,13 @@ struct Event<'a> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// A batch on the wire.
+#[derive(Serialize)]
+struct Decisions<'a> {
+    batch: &'a str,
+    events: &'a [Box<RawValue>],
 }
 
 /// Writes decisions down.
@@ -150,6 +157,10 @@ impl Evidence {
         }
         let _ = syncing.await;
         self.deliver().await;
+        // What could not be delivered waits on the disk for the next start.
+        if let Err(error) = self.spool.sync() {
+            tracing::error!(%error, "evidence could not be forced to the disk");
+        }
     }
 
     async fn sync_always(self: Arc<Self>, stop: CancellationToken) {
@@ -163,10 +174,14 @@ impl Evidence {
         }
     }
 
-    /// Sends batch after batch; `false` when the issuer doesn't take them now.
-    async fn deliver(&self) -> bool {
+    /// Sends batch after batch; `false` when the issuer doesn't take them now. What is written meanwhile is the next
+    /// round's: a batch for each few lines would cost both sides more than the lines.
+    async fn deliver(self: &Arc<Self>) -> bool {
+        self.spool.seal();
         loop {
-            let batch = match self.spool.oldest() {
+            let evidence = Arc::clone(self);
+            let oldest = tokio::task::spawn_blocking(move || evidence.spool.oldest()).await;
+            let batch = match oldest.map_err(std::io::Error::other).flatten() {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return true,
                 Err(error) => {
@@ -174,7 +189,7 @@ impl Evidence {
                     return false;
                 }
             };
-            let body = json!({ "batch": batch.id, "events": batch.events });
+            let body = Decisions { batch: &batch.id, events: &batch.events };
             let settled = match self.enforcer.deliver(&body).await {
                 Ok(()) => self.spool.delivered(&batch),
                 // Nothing that is tried again would be taken: the next batches must not wait behind it.

@@ -53,6 +53,8 @@ pub(super) struct Spool {
 struct Inner {
     current: Option<Segment>,
     sealed: VecDeque<PathBuf>,
+    /// Those of them that have yet to be forced to the disk.
+    unsynced: Vec<Segment>,
     total: u64,
     next: u64,
 }
@@ -94,7 +96,7 @@ impl Spool {
         sealed.sort();
         let number = |path: &PathBuf| path.file_name()?.to_str()?.split('-').next()?.parse::<u64>().ok();
         let next = sealed.last().and_then(number).map_or(0, |last| last + 1);
-        let inner = Inner { current: None, sealed: sealed.into(), total, next };
+        let inner = Inner { current: None, sealed: sealed.into(), unsynced: Vec::new(), total, next };
         Ok(Self { folder: folder.to_owned(), limit, inner: Mutex::new(inner) })
     }
 
@@ -143,31 +145,32 @@ impl Spool {
 
     /// Forces what was appended to the disk. Appending goes on meanwhile.
     pub(super) fn sync(&self) -> std::io::Result<()> {
-        let (file, bytes) = match &self.inner().current {
-            Some(segment) if segment.synced < segment.bytes => (segment.file.clone(), segment.bytes),
-            _ => return Ok(()),
+        let (sealed, current) = {
+            let mut inner = self.inner();
+            let current = inner.current.as_ref().filter(|segment| segment.synced < segment.bytes);
+            let current = current.map(|segment| (Arc::clone(&segment.file), segment.bytes));
+            (std::mem::take(&mut inner.unsynced), current)
         };
+        // One that can't be forced is no reason to leave the others.
+        let synced = sealed.iter().map(|segment| segment.file.sync_data()).fold(Ok(()), std::io::Result::and);
+        let Some((file, bytes)) = current else { return synced };
         file.sync_data()?;
         if let Some(segment) = &mut self.inner().current
             && Arc::ptr_eq(&segment.file, &file)
         {
             segment.synced = bytes;
         }
-        Ok(())
+        synced
     }
 
-    /// The oldest batch; what is being written becomes one when there is no other. `None` when nothing waits.
+    /// What is being written becomes a batch.
+    pub(super) fn seal(&self) {
+        self.inner().seal();
+    }
+
+    /// The oldest batch; `None` when nothing waits but what is being written.
     pub(super) fn oldest(&self) -> std::io::Result<Option<Batch>> {
-        let path = {
-            let mut inner = self.inner();
-            if inner.sealed.is_empty() {
-                inner.seal();
-            }
-            match inner.sealed.front() {
-                Some(path) => path.clone(),
-                None => return Ok(None),
-            }
-        };
+        let Some(path) = self.inner().sealed.front().cloned() else { return Ok(None) };
         let text = std::fs::read(&path)?;
         // Only a line without its end is ever torn: its decision had not taken effect when the guard died.
         let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
@@ -184,6 +187,7 @@ impl Spool {
         let mut inner = self.inner();
         inner.total = inner.total.saturating_sub(length);
         inner.sealed.retain(|path| *path != batch.path);
+        inner.unsynced.retain(|segment| segment.path != batch.path);
         Ok(())
     }
 
@@ -209,12 +213,11 @@ impl Spool {
 }
 
 impl Inner {
+    /// Without waiting for the disk, which nobody may do who holds the lock: every call of a tool takes it.
     fn seal(&mut self) {
         if let Some(segment) = self.current.take() {
-            if let Err(error) = segment.file.sync_data() {
-                tracing::error!(%error, "evidence could not be forced to the disk");
-            }
-            self.sealed.push_back(segment.path);
+            self.sealed.push_back(segment.path.clone());
+            self.unsynced.push(segment);
         }
     }
 }
@@ -234,7 +237,9 @@ mod tests {
         for number in 0..LINES + 3 {
             spool.append(format!("{number}\n").as_bytes()).unwrap();
         }
+        assert_eq!(spool.inner().unsynced.len(), 1);
         spool.sync().unwrap();
+        assert!(spool.inner().unsynced.is_empty());
         drop(spool);
         let spool = Spool::open(folder.path(), 1 << 20).unwrap();
         let first = spool.oldest().unwrap().unwrap();
@@ -245,6 +250,8 @@ mod tests {
         let second = spool.oldest().unwrap().unwrap();
         assert_eq!(texts(&second), ["256", "257", "258"]);
         spool.delivered(&second).unwrap();
+        assert!(spool.oldest().unwrap().is_none(), "what is being written is no batch yet");
+        spool.seal();
         let third = spool.oldest().unwrap().unwrap();
         assert_eq!(texts(&third), ["\"new\""]);
         spool.delivered(&third).unwrap();
@@ -260,6 +267,7 @@ mod tests {
         assert!(matches!(spool.append(b"123\n"), Err(SpoolError::Full(8))));
         let reopened = Spool::open(folder.path(), 10).unwrap();
         assert!(matches!(reopened.append(b"123\n"), Err(SpoolError::Full(8))), "a restart makes no room");
+        spool.seal();
         let batch = spool.oldest().unwrap().unwrap();
         spool.delivered(&batch).unwrap();
         spool.append(b"123\n").unwrap();
@@ -281,6 +289,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path(), 1 << 20).unwrap();
         spool.append(b"1\n").unwrap();
+        spool.seal();
         let batch = spool.oldest().unwrap().unwrap();
         spool.reject(&batch).unwrap();
         assert!(spool.oldest().unwrap().is_none());
