@@ -3,7 +3,7 @@
 # rustup's folder is not on the path of a shell that was open when rustup was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# What `make bench` measures: exchange, introspect or guard, and any further flags of `taskpass bench`.
+# What `make bench` measures: exchange, introspect, revocation or guard, and any further flags of `taskpass bench`.
 BENCH ?= exchange
 
 .DEFAULT_GOAL := help
