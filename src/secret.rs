@@ -1,5 +1,7 @@
 //! Text that must never be printed, and the hash under which it is stored.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
@@ -82,6 +84,14 @@ impl Digest {
             *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
         }
         Some(Self(bytes))
+    }
+
+    /// Reads base64url without padding, as JOSE writes hashes: 43 characters, in their one spelling.
+    pub fn from_base64url(text: &str) -> Option<Self> {
+        if text.len() != 43 {
+            return None;
+        }
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
     /// Whether both are the same, in time that doesn't depend on where they differ.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::binding::Presented;
 use super::feed::Feed;
 use super::introspection::{Introspected, Introspector};
-use super::verifier::Presented;
+use super::verifier::{Genuine, TokenText};
 use super::view::Decision;
 use super::{
     EnforcementError, Enforcer, Source, StalePolicy, TokenRefusal, Unavailable, VerifiedToken, Verifier,
@@ -45,19 +46,47 @@ impl Enforcer {
         token: &str,
         policy: StalePolicy,
     ) -> Result<VerifiedToken, EnforcementError> {
-        let token = Presented::new(token)?;
+        self.examine(token, &Presented::bearer(), policy).await
+    }
+
+    /// Checks a token that came with a proof: a DPoP proof, a client certificate, or both. It must be bound to just what
+    /// was shown to be used so, and a token that is bound opens nothing without.
+    ///
+    /// A proof is spent by this, whatever becomes of the token: RFC 9449 §7.3 wants another one for each attempt. It is
+    /// remembered by this enforcer only; a process beside it, or after it, knows nothing of it.
+    ///
+    /// # Errors
+    /// The rule that the token or its proof breaks, or that nobody can tell.
+    pub async fn check_presented(
+        &self,
+        token: &str,
+        presented: &Presented<'_>,
+    ) -> Result<VerifiedToken, EnforcementError> {
+        self.examine(token, presented, StalePolicy::Deny).await
+    }
+
+    async fn examine(
+        &self,
+        token: &str,
+        presented: &Presented<'_>,
+        policy: StalePolicy,
+    ) -> Result<VerifiedToken, EnforcementError> {
+        presented.check_form()?;
+        let token = TokenText::new(token)?;
         // What was proven before, under keys that are still young, needs neither parsing nor a signature.
         let known = self.jwks.fresh().and_then(|keys| self.verifier.recall(token, &keys, self.now()));
-        let verified = match known {
+        let genuine = match known {
             Some(known) => known?,
-            None => match self.verify(token).await {
-                Ok(verified) => verified,
+            None => match self.prove(token).await {
+                Ok(genuine) => genuine,
                 Err(EnforcementError::Refused(TokenRefusal::TokenNotAJwt)) => {
-                    return self.check_opaque(token.text()).await;
+                    return self.check_opaque(token, presented).await;
                 }
                 Err(error) => return Err(error),
             },
         };
+        // Before the issuer is asked anything: that costs more.
+        let verified = self.binding.check(genuine, token.digest(), presented, self.now())?;
         match &self.source {
             Source::None => Ok(verified),
             Source::Introspection(introspector) => {
@@ -180,17 +209,17 @@ impl Enforcer {
         feed.follower().decide(token.claims(), token.kid(), self.config.clock.uptime())
     }
 
-    async fn verify(&self, token: Presented<'_>) -> Result<VerifiedToken, EnforcementError> {
+    async fn prove(&self, token: TokenText<'_>) -> Result<Genuine, EnforcementError> {
         let unverified = token.parse()?;
         let kid = Verifier::check_header(unverified.header())?;
         let keys = self.jwks.keys_for(kid).await?;
         let now = self.now();
         // Keys that are not fresh, but kept, have proven it perhaps.
-        let verified = match self.verifier.recall(token, &keys, now) {
+        let genuine = match self.verifier.recall(token, &keys, now) {
             Some(known) => known,
             None => self.verifier.prove(token, &unverified, &keys, now),
         };
-        Ok(verified?)
+        Ok(genuine?)
     }
 
     /// Asks the issuer about a token; an answer that is old by the time it is read is none.
@@ -226,17 +255,23 @@ impl Enforcer {
     }
 
     /// An opaque token says nothing by itself: its claims come from the issuer, under the same rules.
-    async fn check_opaque(&self, token: &str) -> Result<VerifiedToken, EnforcementError> {
+    async fn check_opaque(
+        &self,
+        token: TokenText<'_>,
+        presented: &Presented<'_>,
+    ) -> Result<VerifiedToken, EnforcementError> {
         let introspector = match &self.source {
             Source::None => return Err(TokenRefusal::TokenNotAJwt.into()),
             Source::Introspection(introspector) | Source::Feed(_, introspector) => introspector,
         };
         // Anybody can make up such a token, and each costs the issuer a question: only so many at a time.
         let Ok(_turn) = self.strangers.try_acquire() else { return Err(Unavailable::Busy.into()) };
-        match self.ask_issuer(introspector, token).await? {
+        match self.ask_issuer(introspector, token.text()).await? {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
             Introspected::Active(claims) => {
-                let mut verified = self.verifier.check_claims(Arc::new(*claims), None, self.now())?;
+                let genuine = self.verifier.check_claims(Arc::new(*claims), None, self.now())?;
+                // RFC 9449 §6.2, RFC 8705 §3.2: the issuer's answer says what the token is bound to.
+                let mut verified = self.binding.check(genuine, token.digest(), presented, self.now())?;
                 verified.admitted = StalePolicy::Introspect;
                 // An event that overtook the answer wins.
                 self.recheck(&verified).map(|()| verified)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::credentials::Credentials;
 use super::verifier::LIFETIME_CEILING;
 use crate::domain::feed::{DEFAULT_LEASE, LONGEST_LEASE};
+use crate::protocol::http_uri::HttpUri;
 use crate::protocol::resource::ResourceUri;
 use crate::time::Clock;
 
@@ -13,6 +14,7 @@ use crate::time::Clock;
 pub struct Config {
     pub(super) issuer: String,
     pub(super) resource: ResourceUri,
+    pub(super) public_base: Option<String>,
     pub(super) name: Option<String>,
     pub(super) scopes: Vec<String>,
     pub(super) lifetime_ceiling: i64,
@@ -30,6 +32,7 @@ impl Config {
         Self {
             issuer: issuer.to_owned(),
             resource,
+            public_base: None,
             name: None,
             scopes: Vec::new(),
             lifetime_ceiling: LIFETIME_CEILING,
@@ -67,6 +70,14 @@ impl Config {
     #[must_use]
     pub fn client(mut self, client: reqwest::Client) -> Self {
         self.client = Some(client);
+        self
+    }
+
+    /// What stands before a request's path in the URL that clients use, without a slash at its end: DPoP proofs name that
+    /// URL. Unless set it is the resource's scheme, host and port. Never taken from what a client sends.
+    #[must_use]
+    pub fn public_base(mut self, base: &str) -> Self {
+        self.public_base = Some(base.to_owned());
         self
     }
 
@@ -119,12 +130,22 @@ pub enum ConfigError {
     /// The issuer isn't an absolute URL, or is plain http beyond this machine.
     #[error("the issuer must be an https URL (plain http only on this machine, or where allowed)")]
     Issuer,
+    /// The public base isn't an absolute http(s) URL, or has a query, a fragment or a slash at its end.
+    #[error("the public base must be an http(s) URL without query, fragment and trailing slash")]
+    PublicBase,
     /// The credentials are for another issuer.
     #[error("the credentials belong to another issuer")]
     ForeignCredentials,
     /// The HTTP client can't be built.
     #[error("the HTTP client can't be built: {0}")]
     Client(#[from] reqwest::Error),
+}
+
+/// Whether paths can be put behind the public base.
+pub(super) fn check_public_base(config: &Config) -> Result<(), ConfigError> {
+    let Some(base) = &config.public_base else { return Ok(()) };
+    let acceptable = !base.ends_with('/') && !base.contains(['?', '#']) && HttpUri::parse(base).is_ok();
+    if acceptable { Ok(()) } else { Err(ConfigError::PublicBase) }
 }
 
 /// Whether the issuer is on this machine; an error when it isn't and would be reached without TLS.

@@ -36,6 +36,9 @@ pub enum Unavailable {
     /// Too many unknown tokens are being asked about already.
     #[error("too many unknown tokens at the same time")]
     Busy,
+    /// So many DPoP proofs were used a moment ago that no more can be remembered.
+    #[error("too many DPoP proofs at the same time")]
+    ProofsFull,
     /// The issuer's answer was on its way for longer than it holds.
     #[error("the issuer's answer came too late")]
     TooLate,

@@ -18,12 +18,18 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// RFC 9728 §3.1: the well-known string is inserted "into the protected resource's resource identifier between the host
 /// component and the path and/or query components".
 pub fn location(resource: &ResourceUri) -> (String, String) {
+    let origin = origin(resource);
+    let path = &resource.as_str()[origin.len()..];
+    let path = format!("{WELL_KNOWN}{path}");
+    (format!("{origin}{path}"), path)
+}
+
+/// Scheme, host and port of `resource`.
+pub(super) fn origin(resource: &ResourceUri) -> &str {
     let text = resource.as_str();
     let after_scheme = text.find("://").map_or(0, |at| at + 3);
     let path_at = text[after_scheme..].find('/').map_or(text.len(), |at| after_scheme + at);
-    let (origin, path) = text.split_at(path_at);
-    let path = format!("{WELL_KNOWN}{path}");
-    (format!("{origin}{path}"), path)
+    &text[..path_at]
 }
 
 impl Enforcer {

@@ -23,6 +23,7 @@
 //! ```
 
 mod bearer;
+pub mod binding;
 mod check;
 mod config;
 pub mod credentials;
@@ -34,6 +35,7 @@ pub mod introspection;
 pub mod jwks;
 pub mod layer;
 pub mod metadata;
+mod refusal;
 mod sse;
 mod status;
 pub mod verifier;
@@ -43,16 +45,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use binding::{ClientCertificate, Presented};
 pub use config::{Config, ConfigError};
 pub use credentials::Credentials;
 pub use http::Unavailable;
 pub use layer::EnforcerLayer;
+pub use refusal::TokenRefusal;
 pub use status::{Following, Status};
-pub use verifier::{LIFETIME_CEILING, TokenRefusal, VerifiedToken, Verifier};
+pub use verifier::{LIFETIME_CEILING, VerifiedToken, Verifier};
 
 use crate::domain::narrowing::CallRefusal;
 use crate::protocol::claims::Rev;
 use crate::protocol::resource::ResourceUri;
+use binding::Binding;
 use feed::Feed;
 use introspection::Introspector;
 use jwks::JwksCache;
@@ -95,6 +100,7 @@ enum Source {
 pub struct Enforcer {
     config: Config,
     verifier: Verifier,
+    binding: Binding,
     jwks: Arc<JwksCache>,
     source: Source,
     /// How many opaque tokens the issuer is asked about at the same time.
@@ -108,6 +114,7 @@ impl Enforcer {
     /// Builds an enforcer; nothing is fetched until the first request.
     pub fn new(config: Config) -> Result<Arc<Self>, ConfigError> {
         let this_machine = config::check_issuer(&config)?;
+        config::check_public_base(&config)?;
         let client = match &config.client {
             Some(client) => client.clone(),
             None => http::client(config.timeout, this_machine)?,
@@ -133,7 +140,8 @@ impl Enforcer {
             }
         };
         let verifier = Verifier::new(&config.issuer, config.resource.clone(), config.lifetime_ceiling);
-        Ok(Arc::new(Self { config, verifier, jwks, source, strangers: Semaphore::new(STRANGERS) }))
+        let (binding, strangers) = (Binding::default(), Semaphore::new(STRANGERS));
+        Ok(Arc::new(Self { config, verifier, binding, jwks, source, strangers }))
     }
 
     /// The resource that is enforced.

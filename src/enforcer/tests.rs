@@ -15,6 +15,8 @@ use crate::jose::{Algorithm, JwkSet, PrivateJwk, SigningKey};
 use crate::time::Clock;
 use crate::time::Timestamp;
 
+mod bound;
+
 const NOW: i64 = 1_800_000_000;
 const RESOURCE: &str = "https://tickets.example.com/mcp";
 
@@ -169,7 +171,7 @@ async fn a_refused_bearer_is_replaced_once() {
 #[tokio::test]
 async fn no_token_is_401_without_an_error_and_two_are_400() {
     let world = world().await;
-    for headers in [&[][..], &["Basic YTpi"], &["DPoP abc"]] {
+    for headers in [&[][..], &["Basic YTpi"], &["DPoPx abc"]] {
         let (status, challenge, _) = world.call(headers).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED);
         assert!(challenge.contains("resource_metadata=") && !challenge.contains("error="), "{challenge}");

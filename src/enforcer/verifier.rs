@@ -6,9 +6,9 @@ use std::time::Duration;
 use moka::sync::Cache;
 use serde_json::Value;
 
-use super::StalePolicy;
+use super::{StalePolicy, TokenRefusal, binding};
 use crate::jose::{Header, JwkSet, JwsError, Unverified};
-use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims};
+use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims, Confirmation};
 use crate::protocol::resource::ResourceUri;
 use crate::protocol::strict_json;
 use crate::secret::Digest;
@@ -25,100 +25,6 @@ pub const LEEWAY: i64 = 5;
 const CLAIMS_DEPTH: usize = 17;
 /// Bytes of verified tokens whose claims are remembered.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Why a token doesn't open this resource: one variant per rule. To the caller all of them are `invalid_token`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum TokenRefusal {
-    /// Longer than [`LONGEST_TOKEN`].
-    #[error("the access token is too long")]
-    TokenTooLong,
-    /// Not a compact JWS, and no introspection is configured that could know it.
-    #[error("the access token is not a JWT")]
-    TokenNotAJwt,
-    /// RFC 8725 §3.5, §3.10: a malformed header, or one that brings its own key or rules.
-    #[error("the access token's header is not accepted")]
-    HeaderNotAccepted,
-    /// RFC 8725 §3.1: `alg` is none, symmetric, unknown, or not the algorithm of the key.
-    #[error("the access token's algorithm is not accepted")]
-    AlgorithmNotAccepted,
-    /// RFC 9068 §4: the `typ` isn't `at+jwt`.
-    #[error("the token is not an access token")]
-    TokenNotAnAccessToken,
-    /// The header names no key.
-    #[error("the access token names no signing key")]
-    SigningKeyNotNamed,
-    /// The issuer publishes no key of this name.
-    #[error("the access token's signing key is unknown")]
-    SigningKeyUnknown,
-    /// The signature isn't the named key's.
-    #[error("the access token's signature is wrong")]
-    SignatureWrong,
-    /// A required claim is missing, empty or of the wrong type, or a member comes twice.
-    #[error("the access token's claims are malformed")]
-    ClaimsMalformed,
-    /// RFC 9068 §4: `iss` isn't our issuer, to the byte.
-    #[error("the access token is from another issuer")]
-    IssuerNotTrusted,
-    /// RFC 9068 §4: `aud` isn't this resource and nothing else.
-    #[error("the access token is for another resource")]
-    AudienceNotThisResource,
-    /// RFC 9068 §4: `exp` has come.
-    #[error("the access token has expired")]
-    TokenExpired,
-    /// `iat` or `nbf` lies further ahead than [`LEEWAY`].
-    #[error("the access token is from the future")]
-    TokenFromTheFuture,
-    /// `exp - iat` is above the ceiling, or not positive.
-    #[error("the access token lives longer than this resource accepts")]
-    LifetimeAboveCeiling,
-    /// RFC 9449 §7.2: the token is bound to a key, and nothing proved that the caller holds it.
-    #[error("the access token is bound to a key whose possession was not proven")]
-    KeyBindingNotProven,
-    /// A cutoff of the revocation log hits it, or the log that it was minted under is gone.
-    #[error("the access token has been revoked")]
-    TokenRevoked,
-    /// The issuer says that the token is not active.
-    #[error("the access token is not active")]
-    TokenNotActive,
-}
-
-impl TokenRefusal {
-    /// The rule's name in answers and logs.
-    pub fn rule(self) -> &'static str {
-        match self {
-            Self::TokenTooLong => "token_too_long",
-            Self::TokenNotAJwt => "token_not_a_jwt",
-            Self::HeaderNotAccepted => "header_not_accepted",
-            Self::AlgorithmNotAccepted => "algorithm_not_accepted",
-            Self::TokenNotAnAccessToken => "token_not_an_access_token",
-            Self::SigningKeyNotNamed => "signing_key_not_named",
-            Self::SigningKeyUnknown => "signing_key_unknown",
-            Self::SignatureWrong => "signature_wrong",
-            Self::ClaimsMalformed => "claims_malformed",
-            Self::IssuerNotTrusted => "issuer_not_trusted",
-            Self::AudienceNotThisResource => "audience_not_this_resource",
-            Self::TokenExpired => "token_expired",
-            Self::TokenFromTheFuture => "token_from_the_future",
-            Self::LifetimeAboveCeiling => "lifetime_above_ceiling",
-            Self::KeyBindingNotProven => "key_binding_not_proven",
-            Self::TokenRevoked => "token_revoked",
-            Self::TokenNotActive => "token_not_active",
-        }
-    }
-}
-
-impl From<JwsError> for TokenRefusal {
-    fn from(error: JwsError) -> Self {
-        match error {
-            JwsError::NotCompact => Self::TokenNotAJwt,
-            JwsError::Header => Self::HeaderNotAccepted,
-            JwsError::Algorithm => Self::AlgorithmNotAccepted,
-            JwsError::UnknownKey => Self::SigningKeyUnknown,
-            JwsError::Signature => Self::SignatureWrong,
-            JwsError::Claims => Self::ClaimsMalformed,
-        }
-    }
-}
 
 /// An access token that passed every check; only the checks of this folder build one.
 #[derive(Clone, Debug)]
@@ -143,12 +49,12 @@ impl VerifiedToken {
 
 /// A token as it was presented, and the hash by which its claims are remembered.
 #[derive(Clone, Copy)]
-pub(super) struct Presented<'a> {
+pub(super) struct TokenText<'a> {
     text: &'a str,
     digest: Digest,
 }
 
-impl<'a> Presented<'a> {
+impl<'a> TokenText<'a> {
     /// Refuses what is too long to be looked at.
     pub(super) fn new(text: &'a str) -> Result<Self, TokenRefusal> {
         if text.len() > LONGEST_TOKEN {
@@ -162,9 +68,34 @@ impl<'a> Presented<'a> {
         self.text
     }
 
+    /// Its SHA-256.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// Reads it as a JWT.
     pub(super) fn parse(self) -> Result<Unverified<'a>, TokenRefusal> {
         Ok(Unverified::parse(self.text)?)
+    }
+}
+
+/// An access token whose claims are true. Whether its bearer may use it isn't known before its binding is checked, so
+/// nothing is decided by it.
+#[derive(Clone, Debug)]
+pub(super) struct Genuine {
+    claims: Arc<AccessTokenClaims>,
+    kid: Option<Arc<str>>,
+}
+
+impl Genuine {
+    /// What the token is bound to.
+    pub(super) fn confirmation(&self) -> Option<&Confirmation> {
+        self.claims.cnf.as_ref()
+    }
+
+    /// The token, in the hands of who may use it: for [`super::binding`] to say.
+    pub(super) fn in_good_hands(self) -> VerifiedToken {
+        VerifiedToken { claims: self.claims, kid: self.kid, admitted: StalePolicy::Deny }
     }
 }
 
@@ -219,10 +150,10 @@ impl Verifier {
     /// The token, if it was proven under these keys before and is still good at `now`; `None` when it must be verified.
     pub(super) fn recall(
         &self,
-        token: Presented<'_>,
+        token: TokenText<'_>,
         keys: &Arc<JwkSet>,
         now: Timestamp,
-    ) -> Option<Result<VerifiedToken, TokenRefusal>> {
+    ) -> Option<Result<Genuine, TokenRefusal>> {
         let proven = self.proven.get(&token.digest)?;
         if !Arc::ptr_eq(&proven.keys, keys) {
             return None;
@@ -230,7 +161,8 @@ impl Verifier {
         Some(self.check_claims(proven.claims, Some(proven.kid), now))
     }
 
-    /// Verifies a JWT by `keys` at `now`.
+    /// Verifies a JWT that came as a bearer token by `keys` at `now`. One that is bound to a key or a certificate is
+    /// refused: see [`Enforcer::check_presented`](super::Enforcer::check_presented).
     ///
     /// # Errors
     /// The first rule that the token breaks.
@@ -240,11 +172,12 @@ impl Verifier {
         keys: &Arc<JwkSet>,
         now: Timestamp,
     ) -> Result<VerifiedToken, TokenRefusal> {
-        let token = Presented::new(token)?;
-        match self.recall(token, keys, now) {
+        let token = TokenText::new(token)?;
+        let genuine = match self.recall(token, keys, now) {
             Some(known) => known,
             None => self.prove(token, &token.parse()?, keys, now),
-        }
+        };
+        genuine.and_then(binding::check_unbound)
     }
 
     /// Verifies a JWT that has been read, and remembers it.
@@ -253,11 +186,11 @@ impl Verifier {
     /// The first rule that the token breaks.
     pub(super) fn prove(
         &self,
-        token: Presented<'_>,
+        token: TokenText<'_>,
         unverified: &Unverified<'_>,
         keys: &Arc<JwkSet>,
         now: Timestamp,
-    ) -> Result<VerifiedToken, TokenRefusal> {
+    ) -> Result<Genuine, TokenRefusal> {
         let kid = Self::check_header(unverified.header())?;
         let payload = unverified.verify(keys).map_err(|error| match error {
             // RFC 8725 §3.1: the key decides the algorithm; a known key under another algorithm is not a missing key.
@@ -277,7 +210,7 @@ impl Verifier {
         claims: Arc<AccessTokenClaims>,
         kid: Option<Arc<str>>,
         now: Timestamp,
-    ) -> Result<VerifiedToken, TokenRefusal> {
+    ) -> Result<Genuine, TokenRefusal> {
         // RFC 9068 §4: "The issuer identifier … MUST exactly match the value of the 'iss' claim."
         if claims.iss != self.issuer {
             return Err(TokenRefusal::IssuerNotTrusted);
@@ -298,12 +231,7 @@ impl Verifier {
         if !(1..=self.ceiling).contains(&claims.exp.since(claims.iat)) {
             return Err(TokenRefusal::LifetimeAboveCeiling);
         }
-        // RFC 9449 §7.2: a resource "MUST reject a DPoP-bound access token received as a bearer token". Nothing here
-        // checks proofs yet, so no bound token passes.
-        if claims.cnf.is_some() {
-            return Err(TokenRefusal::KeyBindingNotProven);
-        }
-        Ok(VerifiedToken { claims, kid, admitted: StalePolicy::Deny })
+        Ok(Genuine { claims, kid })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod client_assertion;
+mod dpop;
 mod jwk;
 mod ring_jws;
 mod signer;
@@ -13,6 +14,7 @@ mod unverified;
 
 pub use algorithm::Algorithm;
 pub use client_assertion::{ClientKey, ClientKeyError};
+pub use dpop::{DPOP_ALGORITHMS, DPOP_TYP, DpopError, DpopProof};
 pub use jwk::{JwkError, JwkSet, PublicJwk};
 pub use signer::{PrivateJwk, SigningKey};
 pub use test_keys::is_test_key;

@@ -141,6 +141,11 @@ impl SigningKey {
     pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, JwkError> {
         let header = json!({ "alg": self.algorithm.as_str(), "typ": typ, "kid": self.kid }).to_string();
         let payload = serde_json::to_vec(claims).map_err(|_| JwkError::Malformed("payload"))?;
+        self.sign_under(&header, &payload)
+    }
+
+    /// Signs `payload` under this very header.
+    pub(crate) fn sign_under(&self, header: &str, payload: &[u8]) -> Result<String, JwkError> {
         let mut token = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 96);
         URL_SAFE_NO_PAD.encode_string(header, &mut token);
         token.push('.');

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::jwk::{JwkSet, PublicJwk};
@@ -65,16 +65,8 @@ impl<'a> Unverified<'a> {
 
     /// The same for a document, whose length the caller has bounded.
     pub fn parse_document(token: &'a str) -> Result<Self, JwsError> {
-        let (signed, signature) = token.rsplit_once('.').ok_or(JwsError::NotCompact)?;
-        let (header, payload) = signed.split_once('.').ok_or(JwsError::NotCompact)?;
-        // The engine refuses padding, other alphabets, and trailing bits that would give one token two spellings.
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::NotCompact);
-        Ok(Self {
-            header: parse_header(&decode(header)?)?,
-            signed,
-            payload: decode(payload)?,
-            signature: decode(signature)?,
-        })
+        let Parts { header, signed, payload, signature } = Parts::split(token, 2)?;
+        Ok(Self { header: read_header(&header)?, signed, payload, signature })
     }
 
     /// The header.
@@ -83,7 +75,7 @@ impl<'a> Unverified<'a> {
     }
 
     /// The claims as somebody wrote them, unproven: to choose whose keys to try, nothing else.
-    pub fn peek(&self) -> Option<serde_json::Map<String, Value>> {
+    pub fn peek(&self) -> Option<Map<String, Value>> {
         strict_json::object(&self.payload, 16).ok()
     }
 
@@ -104,8 +96,29 @@ impl<'a> Unverified<'a> {
     }
 }
 
-fn parse_header(bytes: &[u8]) -> Result<Header, JwsError> {
-    let map = strict_json::object(bytes, 2).map_err(|_| JwsError::Header)?;
+/// A compact JWS, decoded; nothing is checked but its form.
+pub(super) struct Parts<'a> {
+    pub(super) header: Map<String, Value>,
+    /// What the signature is over.
+    pub(super) signed: &'a str,
+    pub(super) payload: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    /// Splits and decodes; `depth` is how many levels of nesting the header may have.
+    pub(super) fn split(token: &'a str, depth: usize) -> Result<Self, JwsError> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(JwsError::NotCompact)?;
+        let (header, payload) = signed.split_once('.').ok_or(JwsError::NotCompact)?;
+        // The engine refuses padding, other alphabets, and trailing bits that would give one token two spellings.
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::NotCompact);
+        let header = strict_json::object(&decode(header)?, depth).map_err(|_| JwsError::Header)?;
+        Ok(Self { header, signed, payload: decode(payload)?, signature: decode(signature)? })
+    }
+}
+
+/// Reads a header and refuses what must not be honoured.
+pub(super) fn read_header(map: &Map<String, Value>) -> Result<Header, JwsError> {
     // RFC 7515 §4.1.11: "If any of the listed extension Header Parameters are not understood and supported by the
     // recipient, then the JWS is invalid". We support none. RFC 8725 §3.5 and §3.10: keys named by the token itself
     // must not be trusted; `zip` is for JWE; `b64` (RFC 7797) changes what was signed.

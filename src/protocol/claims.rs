@@ -1,6 +1,7 @@
 //! The claims of our access tokens (RFC 9068 §2.2, RFC 8693 §4, RFC 9396 §9.1) and of their introspection (RFC 7662 §2.2).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::authorization_details::AuthorizationDetails;
 use super::resource::ResourceUri;
@@ -39,11 +40,24 @@ pub struct MayAct {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
     /// SHA-256 thumbprint of the DPoP key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,
     /// SHA-256 thumbprint of the client certificate.
-    #[serde(default, rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "there",
+        rename = "x5t#S256",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub x5t_s256: Option<String>,
+    /// Whatever else binds the token. We issue none of it, so who meets it must refuse the token.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// A member that may be absent, but not null: a binding that is there and says nothing is not the same as none.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A place in the revocation log: which log (`gen`), and how far along it (`seq`). On the wire `<gen>.<seq>`.
@@ -113,7 +127,7 @@ pub struct AccessTokenClaims {
     #[serde(default, skip_serializing_if = "AuthorizationDetails::is_empty")]
     pub authorization_details: AuthorizationDetails,
     /// The key it is bound to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
     /// The task it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 pub mod authorization_details;
 pub mod claims;
 pub mod error_code;
+pub mod http_uri;
 pub mod numeric_date;
 pub mod params;
 pub mod resource;

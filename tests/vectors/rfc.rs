@@ -1,7 +1,10 @@
-//! The examples in the RFCs: RFC 7515 appendix A (JWS), RFC 7638 §3.1 (thumbprints), RFC 8037 appendix A (Ed25519).
+//! The examples in the RFCs: RFC 7515 appendix A (JWS), RFC 7638 §3.1 (thumbprints), RFC 8037 appendix A (Ed25519),
+//! RFC 9449 §4 to §7 (DPoP proofs).
 
 use serde_json::{Value, json};
-use taskpass::jose::{Algorithm, JwkSet, JwsError, PublicJwk, Unverified};
+use taskpass::jose::{Algorithm, DpopError, DpopProof, JwkSet, JwsError, PublicJwk, Unverified};
+use taskpass::secret::Digest;
+use taskpass::time::Timestamp;
 
 /// The claims of RFC 7515 appendix A.1 to A.3 and A.5.
 const JOE: &str =
@@ -108,4 +111,47 @@ fn rfc_8037_ed25519() {
     let mut private = jwk;
     private["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
     assert!(PublicJwk::parse(private.as_object().unwrap()).is_err());
+}
+
+/// RFC 9449 §6.1: the thumbprint of the key of all its examples.
+const DPOP_JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+
+/// The header of all proofs in RFC 9449.
+const DPOP_HEADER: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19";
+
+/// RFC 9449 §4.1: a proof for the token endpoint, decoded in figure 4.
+#[test]
+fn rfc_9449_section_4_1_a_proof_for_the_token_endpoint() {
+    let text = format!(
+        "{DPOP_HEADER}.eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
+    );
+    let proof = DpopProof::verify(&text).unwrap();
+    assert_eq!(Some(proof.jkt), Digest::from_base64url(DPOP_JKT));
+    assert_eq!((proof.htm.as_str(), proof.htu.as_str()), ("POST", "https://server.example.com/token"));
+    assert_eq!(
+        (proof.jti.as_str(), proof.iat, proof.ath),
+        ("-BwC3ESc6acc2lTc", Timestamp(1_562_262_616), None)
+    );
+}
+
+/// RFC 9449 §7.1, figures 13 and 14: a proof for a protected resource, and the access token that it is shown with.
+#[test]
+fn rfc_9449_figure_13_a_proof_for_a_protected_resource() {
+    let text = format!(
+        "{DPOP_HEADER}.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
+    );
+    let proof = DpopProof::verify(&text).unwrap();
+    assert_eq!(Some(proof.jkt), Digest::from_base64url(DPOP_JKT));
+    assert_eq!(
+        (proof.htm.as_str(), proof.htu.as_str()),
+        ("GET", "https://resource.example.org/protectedresource")
+    );
+    assert_eq!((proof.jti.as_str(), proof.iat), ("e1j3V_bKic8-LAEB", Timestamp(1_562_262_618)));
+    let token = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+    let ath = proof.ath.as_deref().and_then(Digest::from_base64url);
+    assert_eq!(ath, Some(Digest::of(token.as_bytes())));
+    let changed = text.replacen("2oW9", "2oW8", 1);
+    assert_eq!(DpopProof::verify(&changed).unwrap_err(), DpopError::Signature);
+    // No other verifier takes a key from the token itself.
+    assert_eq!(Unverified::parse(&text).unwrap_err(), JwsError::Header);
 }

@@ -179,8 +179,17 @@ fn refuses_claims_that_are_missing_empty_or_of_the_wrong_type() {
 
 #[test]
 fn refuses_a_token_that_is_bound_to_a_key() {
-    for cnf in [json!({"jkt": "abc"}), json!({"x5t#S256": "abc"}), json!({}), json!({"jwk": {}})] {
-        assert_eq!(refusal("at+jwt", &with(&json!({"cnf": cnf}))), TokenRefusal::KeyBindingNotProven);
+    let hash = URL_SAFE_NO_PAD.encode([7; 32]);
+    for (cnf, refused) in [
+        (json!({"jkt": hash}), TokenRefusal::KeyBindingNotProven),
+        (json!({"x5t#S256": hash}), TokenRefusal::CertificateNotPresented),
+        (json!({"jkt": hash, "x5t#S256": hash}), TokenRefusal::KeyBindingNotProven),
+        (json!({}), TokenRefusal::ConfirmationNotUnderstood),
+        (json!({"jkt": "abc"}), TokenRefusal::ConfirmationNotUnderstood),
+        (json!({"jkt": hash, "jwk": {}}), TokenRefusal::ConfirmationNotUnderstood),
+        (json!([]), TokenRefusal::ClaimsMalformed),
+    ] {
+        assert_eq!(refusal("at+jwt", &with(&json!({"cnf": cnf}))), refused, "{cnf}");
     }
 }
 
@@ -258,9 +267,9 @@ fn what_was_proven_under_other_keys_is_proven_again() {
     let verifier = verifier();
     let token = KEY.sign("at+jwt", &claims()).unwrap();
     let before = keys();
-    assert!(verifier.recall(Presented::new(&token).unwrap(), &before, NOW).is_none());
+    assert!(verifier.recall(TokenText::new(&token).unwrap(), &before, NOW).is_none());
     assert!(verifier.verify(&token, &before, NOW).is_ok());
-    assert!(verifier.recall(Presented::new(&token).unwrap(), &before, NOW).unwrap().is_ok());
+    assert!(verifier.recall(TokenText::new(&token).unwrap(), &before, NOW).unwrap().is_ok());
     let without = Arc::new(JwkSet::of(PrivateJwk::generate(Algorithm::ES256).unwrap().public().unwrap()));
     assert_eq!(verifier.verify(&token, &without, NOW).unwrap_err(), TokenRefusal::SigningKeyUnknown);
 }
@@ -271,5 +280,5 @@ fn a_refused_token_is_not_remembered() {
     let keys = keys();
     let token = KEY.sign("at+jwt", &with(&json!({"aud": "https://b.example"}))).unwrap();
     assert!(verifier.verify(&token, &keys, NOW).is_err());
-    assert!(verifier.recall(Presented::new(&token).unwrap(), &keys, NOW).is_none());
+    assert!(verifier.recall(TokenText::new(&token).unwrap(), &keys, NOW).is_none());
 }
