@@ -26,7 +26,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Postgres, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
 
 pub use sql::{ALL as STATEMENTS, Sql};
 
@@ -119,15 +119,16 @@ impl Db {
             .pragma("wal_autocheckpoint", "4000")
             .pragma("cache_size", "-8192")
             .disable_statement_logging();
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options.clone())
-            .await?;
-        let reader = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(PATIENCE)
-            .connect_lazy_with(options.read_only(true));
+        // On a full disk SQLite rolls back by itself. The driver's own rollback fails then, it counts the transaction as
+        // open for ever, and begins none on this connection again: such a connection is replaced.
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(PATIENCE)
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        };
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let reader = pool(4).connect_lazy_with(options.read_only(true));
         Ok(Self::Sqlite { writer, reader })
     }
 

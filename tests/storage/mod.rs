@@ -109,3 +109,24 @@ where
     }
     tables
 }
+
+/// A full disk makes SQLite roll back by itself; the one connection that writes must not be lost by that.
+#[tokio::test]
+async fn writes_again_after_the_disk_was_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("full.sqlite").display());
+    let db = Db::open(&url).await.unwrap();
+    let Db::Sqlite { writer, .. } = &db else { unreachable!() };
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(writer).await.unwrap();
+    // The same error, and the same rollback, as from a disk without room.
+    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 2)))
+        .execute(writer)
+        .await
+        .unwrap();
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("CREATE TABLE ballast (bytes BLOB)").execute(&mut *tx).await.unwrap();
+    let filled = sqlx::query("INSERT INTO ballast VALUES (zeroblob(1000000))").execute(&mut *tx).await;
+    assert!(filled.unwrap_err().to_string().contains("full"));
+    drop(tx);
+    db.write().await.expect("a transaction begins").commit().await.unwrap();
+}
