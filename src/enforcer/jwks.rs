@@ -13,6 +13,8 @@ use crate::time::monotonic;
 
 /// At most one fetch in this time, however many unknown key names arrive.
 const FETCH_INTERVAL: Duration = Duration::from_secs(10);
+/// After a fetch that brought nothing, the time until the next: whoever started without keys decides nothing until then.
+const RETRY: Duration = Duration::from_secs(1);
 /// Keys older than this are fetched again.
 const FRESH: Duration = Duration::from_mins(5);
 /// Keys older than this are not used: the issuer may have taken one back since.
@@ -31,14 +33,14 @@ pub struct JwksCache {
     client: reqwest::Client,
     url: String,
     fetched: ArcSwapOption<Fetched>,
-    /// When the last fetch began, whatever came of it; held while one is under way.
-    last_attempt: Mutex<Option<Instant>>,
+    /// From when on the next fetch may begin; held while one is under way.
+    next_attempt: Mutex<Option<Instant>>,
 }
 
 impl JwksCache {
     /// The cache of the keys at `url`; nothing is fetched yet.
     pub(super) fn new(client: reqwest::Client, url: String) -> Self {
-        Self { client, url, fetched: ArcSwapOption::empty(), last_attempt: Mutex::new(None) }
+        Self { client, url, fetched: ArcSwapOption::empty(), next_attempt: Mutex::new(None) }
     }
 
     /// The issuer's keys, fetched anew if they don't have `kid` or are old. What comes back may lack `kid` still.
@@ -50,21 +52,25 @@ impl JwksCache {
             return Ok(keys);
         }
         // Whoever comes second waits for the first one's fetch, unless the keys at hand will do.
-        let mut last_attempt = match self.last_attempt.try_lock() {
+        let mut next_attempt = match self.next_attempt.try_lock() {
             Ok(guard) => guard,
             Err(_) => match self.keys_with(kid, KEPT) {
                 Some(keys) => return Ok(keys),
-                None => self.last_attempt.lock().await,
+                None => self.next_attempt.lock().await,
             },
         };
-        let due = last_attempt.is_none_or(|at| monotonic().duration_since(at) >= FETCH_INTERVAL);
-        if !due {
+        // Who waited for the first one's fetch may find what he needs.
+        if let Some(keys) = self.keys_with(kid, FRESH) {
+            return Ok(keys);
+        }
+        if next_attempt.is_some_and(|at| monotonic() < at) {
             return self.usable().ok_or(Unavailable::Resting);
         }
-        *last_attempt = Some(monotonic());
+        *next_attempt = Some(monotonic() + FETCH_INTERVAL);
         match self.fetch().await {
             Ok(keys) => Ok(keys),
             Err(error) => {
+                *next_attempt = Some(monotonic() + RETRY);
                 tracing::warn!(%error, "the issuer's keys could not be fetched");
                 self.usable().ok_or(error)
             }
@@ -164,6 +170,21 @@ mod tests {
         let cache = cache("http://127.0.0.1:1/jwks".into());
         assert!(matches!(cache.keys_for("a").await, Err(Unavailable::Unreachable(_))));
         assert!(matches!(cache.keys_for("a").await, Err(Unavailable::Resting)));
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_is_back_is_asked_again_within_a_second() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let cache = cache(format!("http://{address}/jwks"));
+        assert!(matches!(cache.keys_for("a").await, Err(Unavailable::Unreachable(_))));
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let set = JwkSet::of(PrivateJwk::generate(Algorithm::ES256).unwrap().public().unwrap()).to_json();
+        let keys = move || async move { Json(set) };
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/jwks", get(keys))).await });
+        tokio::time::sleep(RETRY).await;
+        assert!(cache.keys_for("a").await.is_ok());
     }
 
     #[tokio::test]
