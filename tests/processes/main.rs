@@ -12,6 +12,7 @@
 
 mod bench;
 mod database;
+mod faults;
 mod kill;
 mod node;
 mod races;

@@ -32,9 +32,14 @@ pub(crate) struct Node {
 impl Recipe {
     /// Starts a node, without waiting until it is ready.
     pub(crate) fn spawn(&self) -> Node {
+        self.spawn_by(taskpass())
+    }
+
+    /// The same with a command that ends in the program.
+    pub(crate) fn spawn_by(&self, mut command: Command) -> Node {
         let log = self.folder.join(format!("node-{}.log", self.address.port()));
         let output = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let child = taskpass()
+        let child = command
             .args(["serve", "--listen", &self.address.to_string(), "--public-url", &self.issuer])
             .arg("--data-dir")
             .arg(&self.folder)
@@ -91,10 +96,20 @@ impl Node {
     }
 
     pub(crate) fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        last_words(&self.log)
     }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// The end of a log.
+pub(crate) fn last_words(log: &Path) -> String {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
 impl Drop for Node {

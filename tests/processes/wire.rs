@@ -43,11 +43,17 @@ impl Answer {
 pub(crate) struct Connection {
     address: SocketAddr,
     stream: Option<TcpStream>,
+    patience: Duration,
 }
 
 impl Connection {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None }
+        Self { address, stream: None, patience: PATIENCE }
+    }
+
+    /// One that waits this long for an answer.
+    pub(crate) fn patient(address: SocketAddr, patience: Duration) -> Self {
+        Self { patience, ..Self::new(address) }
     }
 
     /// Sends one request and waits for its answer.
@@ -60,7 +66,7 @@ impl Connection {
     pub(crate) fn send(&mut self, request: &[u8]) -> io::Result<()> {
         let stream = match self.stream.take() {
             Some(stream) => stream,
-            None => open(self.address)?,
+            None => open(self.address, self.patience)?,
         };
         // Put back only when the request is out: a broken connection isn't used again.
         let stream = self.stream.insert(stream);
@@ -78,10 +84,10 @@ impl Connection {
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpStream> {
+fn open(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     Ok(stream)
 }
 

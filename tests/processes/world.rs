@@ -25,6 +25,8 @@ pub(crate) const SUSPECT: &str = "suspect";
 pub(crate) struct World {
     pub(crate) issuer: String,
     keys: Vec<(&'static str, SigningKey)>,
+    /// The enforcer's own key, for its key file.
+    enforcer: PrivateJwk,
     upstream: SigningKey,
     entropy: Entropy,
     clock: Clock,
@@ -44,8 +46,20 @@ fn set(key: &SigningKey) -> Value {
 
 impl World {
     pub(crate) fn new(issuer: String) -> Self {
-        let keys = clients().map(|client| (client, new_key())).collect();
-        Self { issuer, keys, upstream: new_key(), entropy: Entropy::default(), clock: Clock::default() }
+        let enforcer = PrivateJwk::generate(Algorithm::ES256).unwrap();
+        let key = |client| match client {
+            ENFORCER => enforcer.signing_key().unwrap(),
+            _ => new_key(),
+        };
+        let keys = clients().map(|client| (client, key(client))).collect();
+        Self {
+            issuer,
+            keys,
+            enforcer,
+            upstream: new_key(),
+            entropy: Entropy::default(),
+            clock: Clock::default(),
+        }
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -59,6 +73,12 @@ impl World {
     /// A number below `below`.
     pub(crate) fn random(&self, below: u64) -> u64 {
         u64::from_le_bytes(self.entropy.bytes()) % below.max(1)
+    }
+
+    /// The enforcer's private key file.
+    pub(crate) fn key_file(&self) -> String {
+        let key: Value = serde_json::from_str(&self.enforcer.to_text()).unwrap();
+        json!({ "issuer": self.issuer, "client_id": ENFORCER, "private_jwk": key }).to_string()
     }
 
     fn key(&self, client: &str) -> &SigningKey {
@@ -246,7 +266,8 @@ pub(crate) struct Issued {
     pub(crate) token: String,
     pub(crate) jti: String,
     pub(crate) task: String,
-    /// Up to where the revocation log was known when it was minted.
+    /// The revocation log under which it was minted, and up to where that was known.
+    pub(crate) log: String,
     pub(crate) seq: u64,
     pub(crate) exp: i64,
 }
@@ -259,7 +280,9 @@ impl Issued {
         let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
         let claims: Value = serde_json::from_slice(&payload).unwrap();
         let text = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();
-        let seq = text("rev").rsplit_once('.').unwrap().1.parse().unwrap();
-        Some(Self { jti: text("jti"), task: text("task"), seq, exp: claims["exp"].as_i64().unwrap(), token })
+        let rev = text("rev");
+        let (log, seq) = rev.rsplit_once('.').unwrap();
+        let (log, seq, exp) = (log.to_owned(), seq.parse().unwrap(), claims["exp"].as_i64().unwrap());
+        Some(Self { jti: text("jti"), task: text("task"), log, seq, exp, token })
     }
 }
