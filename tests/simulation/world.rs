@@ -108,6 +108,9 @@ pub(crate) struct World {
     trace: Option<Vec<String>>,
 }
 
+/// Events of one schedule at most; a usual one has some ten thousand.
+const MOST_EVENTS: u64 = 2_000_000;
+
 impl World {
     pub(crate) fn empty(seed: u64, planted: Option<Planted>, traced: bool) -> Self {
         let mut chance = Chance::new(seed);
@@ -148,6 +151,11 @@ impl World {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:>8.3} s  {}", Duration::from_millis(now).as_secs_f64(), text()));
         }
+    }
+
+    fn last(&self, lines: usize) -> String {
+        let all: Vec<_> = self.trace.iter().flatten().map(String::as_str).collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
     }
 
     pub(crate) fn trace(&self) -> String {
@@ -226,6 +234,8 @@ impl World {
             if at > end {
                 break;
             }
+            // Whoever asks again and again without waiting has a bug, and would go on for ever here.
+            assert!(self.history.events < MOST_EVENTS, "no end at {at} ms\n{}", self.last(40));
             self.now = at;
             self.history.events += 1;
             self.dispatch(event);
