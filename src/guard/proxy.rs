@@ -91,6 +91,14 @@ async fn post(guard: &Arc<Guard>, parts: Parts, body: Incoming) -> Result<Respon
             (token, read(body, guard.settings.max_body).await.map_err(no)?)
         }
     };
+    // The body took its time, and the token may have died meanwhile.
+    let token = match token {
+        Some(token) => {
+            let living = guard.enforcer.recheck(&token).map_err(|error| no(error.into()));
+            tolerate(guard, living, Some(&token))?.map(|()| token)
+        }
+        None => None,
+    };
     let judged = match &token {
         None => None,
         Some(token) => {
@@ -234,14 +242,15 @@ async fn forward(
         return Ok(Response::from_parts(parts, body.map_err(Into::into).boxed_unsync()));
     }
     let mut death = watch.death();
-    // A call may take long before it says anything: it is not worth waiting for once its token is dead.
+    // A call may take long before it says anything: it is not worth waiting for once its token is dead. That is looked at
+    // first: whatever held this task up since the token was checked, the server isn't called under a dead one.
     let answer = tokio::select! {
         biased;
-        answer = guard.upstream.send(request) => answer,
         refusal = &mut death => {
             guard.evidence.refused(Some(&watch.token), watch.tool.as_deref(), refusal.rule());
             Err(refusal)
         }
+        answer = guard.upstream.send(request) => answer,
     };
     let answer = answer.map_err(|refusal| refused(refusal, &judged))?;
     deliver(answer, watch, death, &judged).await.map_err(|refusal| refused(refusal, &judged))
