@@ -34,7 +34,9 @@ const LONGEST_LIST: usize = 8 * 1024 * 1024;
 
 /// Answers one request.
 pub(super) async fn answer(guard: Arc<Guard>, request: Request<Incoming>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // They were for this connection only: what is judged is what the server will see.
+    headers::strip_hop_by_hop(&mut parts.headers);
     let answered = route(&guard, parts, body).await;
     let response =
         answered.unwrap_or_else(|no| respond::refused(&no, &guard.challenges, guard.settings.step_up));
