@@ -22,10 +22,10 @@ use super::message::Message;
 use super::methods::Treatment;
 use super::refusal::Refusal;
 use super::respond::{self, Refused};
+use super::sessions::Sessions;
 use super::stream::{Body, Death, Rechecked, Stream, Watch, full};
 use super::tool_list::ListFilter;
 use crate::enforcer::{StalePolicy, VerifiedToken};
-use crate::jose::Unverified;
 
 /// How long a client may take to send a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
@@ -266,11 +266,12 @@ fn upstream_request(
 ) -> Request<Full<Bytes>> {
     let mut headers = parts.headers;
     // A dry run lets a credential of the server's own pass, and whatever session the client has.
-    let own = headers.get(AUTHORIZATION).cloned().filter(|_| token.is_none() && !is_ours(guard, &headers));
+    let own = headers.get(AUTHORIZATION).cloned().filter(|_| token.is_none() && !holds_ours(guard, &headers));
     let session = match judged {
-        Some(judged) => judged.session.as_deref().and_then(|id| HeaderValue::from_str(id).ok()),
-        None => headers.get(SESSION).cloned(),
+        Some(judged) => judged.session.clone(),
+        None => headers.get(SESSION).and_then(|id| id.to_str().ok()).map(Sessions::without_seal),
     };
+    let session = session.and_then(|id| HeaderValue::from_str(&id).ok());
     headers::for_upstream(&mut headers, guard.upstream.host());
     own.map(|own| headers.insert(AUTHORIZATION, own));
     session.map(|session| headers.insert(SESSION, session));
@@ -284,18 +285,21 @@ fn upstream_request(
     request
 }
 
-/// Whether the request carries a token of our issuer, dead or alive: such a one never reaches the server.
-fn is_ours(guard: &Guard, headers: &HeaderMap) -> bool {
-    let Ok(token) = bearer(headers) else { return false };
-    let issuer = |token: &str| {
-        let payload = token.split('.').nth(1)?;
+/// Whether a token of our issuer, dead or alive, stands anywhere in `Authorization`, under whatever scheme and however
+/// malformed: such a one never reaches the server.
+fn holds_ours(guard: &Guard, headers: &HeaderMap) -> bool {
+    let issuer = |word: &str| {
+        let payload = word.split('.').nth(1)?;
         let bytes =
             base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, payload).ok()?;
         Some(serde_json::from_slice::<Value>(&bytes).ok()?.get("iss")?.as_str()?.to_owned())
     };
-    token.starts_with("tpo_")
-        || (Unverified::parse(token).is_ok()
-            && issuer(token).as_deref() == Some(guard.settings.issuer.as_str()))
+    let ours = |word: &str| {
+        word.starts_with("tpo_") || issuer(word).as_deref() == Some(guard.settings.issuer.as_str())
+    };
+    let word_end = |letter: char| !letter.is_ascii_alphanumeric() && !"-._".contains(letter);
+    // What isn't text could hide anything.
+    headers.get_all(AUTHORIZATION).iter().any(|value| value.to_str().map_or(true, |text| text.split(word_end).any(ours)))
 }
 
 /// Brings the server's answer to the client: filtered where it lists tools, watched in any case.
