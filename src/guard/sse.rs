@@ -52,10 +52,9 @@ impl Splitter {
     }
 }
 
-/// The data of an event: its `data` lines, joined. `None` when it has none, or isn't UTF-8.
-pub(super) fn data(event: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(event).ok()?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// The data of an event: its `data` lines, joined. `None` when it has none.
+pub(super) fn data(event: &str) -> Option<String> {
+    let text = event.strip_prefix('\u{feff}').unwrap_or(event);
     let mut data: Option<String> = None;
     for line in lines(text) {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -73,22 +72,30 @@ pub(super) fn data(event: &[u8]) -> Option<String> {
     data
 }
 
-/// The same event with other data; its other fields stay.
-pub(super) fn with_data(event: &[u8], data: &Value) -> Bytes {
-    let text = String::from_utf8_lossy(event);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+/// The same event with other data. Of its other lines only those stay that every reader takes for the same field: some
+/// end a line at whatever Unicode calls a line end, and would find data there that nobody has looked at.
+pub(super) fn with_data(event: &str, data: Option<&str>) -> Bytes {
+    let text = event.strip_prefix('\u{feff}').unwrap_or(event);
     let mut out = String::with_capacity(text.len());
     for line in lines(text).filter(|line| !line.is_empty()) {
         let field = line.split_once(':').map_or(line, |(field, _)| field);
-        if field != "data" {
+        let plain = line.chars().all(|letter| matches!(letter, ' '..='~'));
+        if field != "data" && plain {
             out.push_str(line);
             out.push('\n');
         }
     }
-    // Serialized JSON has no line ends.
-    out.push_str("data: ");
-    out.push_str(&data.to_string());
-    out.push_str("\n\n");
+    // Serialized JSON has no line ends that are ASCII, and says the others in other words.
+    if let Some(data) = data {
+        let escaped = |letter: char| match letter {
+            '\u{85}' | '\u{2028}' | '\u{2029}' => format!("\\u{:04x}", u32::from(letter)),
+            letter => letter.to_string(),
+        };
+        out.push_str("data: ");
+        out.extend(data.chars().map(escaped));
+        out.push('\n');
+    }
+    out.push('\n');
     out.into()
 }
 
@@ -136,8 +143,6 @@ impl Boundary {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn split(pieces: &[&str]) -> Vec<String> {
@@ -159,8 +164,7 @@ mod tests {
             assert_eq!(whole.len(), 2, "{text:?}");
             let letters: Vec<_> = text.split_inclusive(|_| true).collect();
             let single = split(&letters);
-            let datas =
-                |events: &[String]| events.iter().map(|event| data(event.as_bytes())).collect::<Vec<_>>();
+            let datas = |events: &[String]| events.iter().map(|event| data(event)).collect::<Vec<_>>();
             assert_eq!(datas(&single), [Some("a".to_owned()), Some("b".to_owned())], "{text:?}");
             assert_eq!(datas(&whole), datas(&single));
         }
@@ -169,13 +173,13 @@ mod tests {
 
     #[test]
     fn data_is_joined_and_replaced() {
-        let event = b"\xef\xbb\xbfid: 7\nevent: message\ndata: {\"a\":\ndata:1}\n: note\n\n";
+        let event = "\u{feff}id: 7\nevent: message\ndata: {\"a\":\ndata:1}\n: note\n\n";
         assert_eq!(data(event).unwrap(), "{\"a\":\n1}");
-        let replaced = with_data(b"id: 7\r\ndata: {}\r\nretry: 5\r\n\r\n", &json!({"x": "\n"}));
+        let replaced = with_data("id: 7\r\ndata: {}\r\nretry: 5\r\n\r\n", Some("{\"x\":\"\\n\"}"));
         assert_eq!(replaced, "id: 7\nretry: 5\ndata: {\"x\":\"\\n\"}\n\n");
-        assert_eq!(with_data(b"\xef\xbb\xbfdata: secret\n\n", &json!(1)), "data: 1\n\n");
-        assert_eq!(data(b": ping\n\n"), None);
-        assert_eq!(data(b"data\n\n"), Some(String::new()));
+        assert_eq!(with_data("\u{feff}data: secret\n\n", Some("1")), "data: 1\n\n");
+        assert_eq!(data(": ping\n\n"), None);
+        assert_eq!(data("data\n\n"), Some(String::new()));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Stream {
             Passing::Filtered(splitter, filter) => {
                 splitter.push(&bytes);
                 while let Some(event) = splitter.next() {
-                    self.ready.push_back(filtered(filter, event)?);
+                    self.ready.push_back(filtered(filter, &event)?);
                 }
                 if splitter.held() > LONGEST_EVENT {
                     return Err(Refusal::UpstreamMalformed);
@@ -131,12 +131,15 @@ impl Stream {
     }
 }
 
-fn filtered(filter: &ListFilter, event: Bytes) -> Result<Bytes, Refusal> {
-    match sse::data(&event) {
+fn filtered(filter: &ListFilter, event: &[u8]) -> Result<Bytes, Refusal> {
+    // Readers put a replacement character where a byte isn't UTF-8, and read on.
+    let event = std::str::from_utf8(event).map_err(|_| Refusal::UpstreamMalformed)?;
+    match sse::data(event) {
+        Some(data) if !data.trim().is_empty() => {
+            Ok(sse::with_data(event, Some(&filter.apply(data.as_bytes())?.to_string())))
+        }
         // Comments, and the empty events with which servers begin streams that can be resumed.
-        None => Ok(event),
-        Some(data) if data.trim().is_empty() => Ok(event),
-        Some(data) => Ok(sse::with_data(&event, &filter.apply(data.as_bytes())?)),
+        empty => Ok(sse::with_data(event, empty.map(|_| ""))),
     }
 }
 
@@ -157,6 +160,12 @@ impl HttpBody for Stream {
             return Poll::Ready(this.cut(&refusal));
         }
         loop {
+            if !this.ready.is_empty()
+                && let Err(error) = this.watch.guard.enforcer.recheck(&this.watch.token)
+            {
+                // Timers stand still while the machine sleeps, and run late in one that is busy; the lease doesn't.
+                return Poll::Ready(this.cut(&error.into()));
+            }
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
