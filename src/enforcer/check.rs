@@ -160,10 +160,15 @@ impl Enforcer {
             (Decision::Known(Verdict::Alive), _) => Ok(()),
             // What is known to be cut is cut, however old the knowledge is.
             _ if matches!(known, Verdict::Cut(_)) => Err(TokenRefusal::TokenRevoked.into()),
-            (Decision::Known(Verdict::OtherLog), StalePolicy::Deny) => Err(TokenRefusal::TokenRevoked.into()),
-            (_, StalePolicy::Deny) => Err(Unavailable::ViewStale.into()),
-            // It was let in although the view was stale.
-            (_, StalePolicy::Introspect | StalePolicy::TtlOnly) => Ok(()),
+            // It was let in although the view was stale: by the issuer's own word, while that holds, or by none.
+            (_, StalePolicy::Introspect)
+                if token.vouched_until.is_some_and(|until| until >= self.config.clock.uptime()) =>
+            {
+                Ok(())
+            }
+            (Decision::Stale | Decision::Known(Verdict::Behind), StalePolicy::TtlOnly) => Ok(()),
+            (Decision::Known(Verdict::OtherLog), _) => Err(TokenRefusal::TokenRevoked.into()),
+            (_, _) => Err(Unavailable::ViewStale.into()),
         }
     }
 
@@ -242,15 +247,18 @@ impl Enforcer {
         &self,
         introspector: &Introspector,
         token: &str,
-        verified: VerifiedToken,
+        mut verified: VerifiedToken,
     ) -> Result<VerifiedToken, EnforcementError> {
         match self.ask_issuer(introspector, token).await? {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
-            Introspected::Active(claims) if claims.jti != verified.claims().jti => {
+            Introspected::Active(claims, _) if claims.jti != verified.claims().jti => {
                 Err(Unavailable::Malformed("an answer about another token").into())
             }
             // The answer took its time: what was good when it was asked may have run out or been cut since.
-            Introspected::Active(_) => self.recheck(&verified).map(|()| verified),
+            Introspected::Active(_, until) => {
+                verified.vouched_until = Some(until);
+                self.recheck(&verified).map(|()| verified)
+            }
         }
     }
 
@@ -268,11 +276,12 @@ impl Enforcer {
         let Ok(_turn) = self.strangers.try_acquire() else { return Err(Unavailable::Busy.into()) };
         match self.ask_issuer(introspector, token.text()).await? {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
-            Introspected::Active(claims) => {
+            Introspected::Active(claims, until) => {
                 let genuine = self.verifier.check_claims(Arc::new(*claims), None, self.now())?;
                 // RFC 9449 §6.2, RFC 8705 §3.2: the issuer's answer says what the token is bound to.
                 let mut verified = self.binding.check(genuine, token.digest(), presented, self.now())?;
                 verified.admitted = StalePolicy::Introspect;
+                verified.vouched_until = Some(until);
                 // An event that overtook the answer wins.
                 self.recheck(&verified).map(|()| verified)
             }

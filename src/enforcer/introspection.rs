@@ -7,7 +7,7 @@ use super::credentials::Credentials;
 use super::http::{self, Unavailable};
 use super::verifier::check_claims_are_whole;
 use crate::protocol::claims::AccessTokenClaims;
-use crate::time::Clock;
+use crate::time::{Clock, Uptime};
 
 /// The longest answer that is read, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -15,8 +15,8 @@ const LONGEST: usize = 64 * 1024;
 /// The issuer's answer about one token. It holds for the request that asked, and is not kept.
 #[derive(Debug)]
 pub enum Introspected {
-    /// The token is active, and these are its claims.
-    Active(Box<AccessTokenClaims>),
+    /// The token is active, and these are its claims; and until when that holds.
+    Active(Box<AccessTokenClaims>, Uptime),
     /// RFC 7662 §2.2: not active, for whatever reason; the issuer doesn't say which.
     Inactive,
 }
@@ -60,21 +60,19 @@ impl Introspector {
         let answer = http::send(&self.client, &url, &form, Some(bearer.token.expose())).await?;
         // The issuer's own knowledge has an age, and the answer took its time: together they stay within one lease.
         let holds = http::max_age(&answer);
-        let answer = read_answer(http::read(answer, LONGEST).await?)?;
-        let took = self.clock.uptime().since(sent);
-        match answer {
-            Introspected::Active(_) if took > holds => Err(Unavailable::TooLate),
+        match read_answer(http::read(answer, LONGEST).await?, sent.plus(holds))? {
+            Introspected::Active(_, until) if self.clock.uptime() > until => Err(Unavailable::TooLate),
             answer => Ok(answer),
         }
     }
 }
 
 /// RFC 7662 §2.2: `active` is REQUIRED and a boolean; anything else is no answer.
-fn read_answer(answer: Map<String, Value>) -> Result<Introspected, Unavailable> {
+fn read_answer(answer: Map<String, Value>, until: Uptime) -> Result<Introspected, Unavailable> {
     match answer.get("active") {
         Some(Value::Bool(false)) => Ok(Introspected::Inactive),
         Some(Value::Bool(true)) => check_claims_are_whole(Value::Object(answer))
-            .map(|claims| Introspected::Active(Box::new(claims)))
+            .map(|claims| Introspected::Active(Box::new(claims), until))
             .map_err(|_| Unavailable::Malformed("an active token without its claims")),
         _ => Err(Unavailable::Malformed("no `active`")),
     }
@@ -92,6 +90,7 @@ mod tests {
 
     #[test]
     fn only_true_and_false_are_answers() {
+        let read_answer = |answer| read_answer(answer, Uptime::default());
         let inactive = read_answer(object(json!({"active": false}))).unwrap();
         assert!(matches!(inactive, Introspected::Inactive));
         for answer in [json!({}), json!({"active": "true"}), json!({"active": 1}), json!({"active": null})] {

@@ -12,7 +12,7 @@ use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims, Confirmation}
 use crate::protocol::resource::ResourceUri;
 use crate::protocol::strict_json;
 use crate::secret::Digest;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Uptime};
 
 /// The longest access token that is looked at, in bytes.
 pub const LONGEST_TOKEN: usize = 16 * 1024;
@@ -33,6 +33,8 @@ pub struct VerifiedToken {
     kid: Option<Arc<str>>,
     /// Under which policy it was let in.
     pub(super) admitted: StalePolicy,
+    /// Until when the issuer's own word about it holds, if it was asked.
+    pub(super) vouched_until: Option<Uptime>,
 }
 
 impl VerifiedToken {
@@ -95,7 +97,7 @@ impl Genuine {
 
     /// The token, in the hands of who may use it: for [`super::binding`] to say.
     pub(super) fn in_good_hands(self) -> VerifiedToken {
-        VerifiedToken { claims: self.claims, kid: self.kid, admitted: StalePolicy::Deny }
+        VerifiedToken { claims: self.claims, kid: self.kid, admitted: StalePolicy::Deny, vouched_until: None }
     }
 }
 
