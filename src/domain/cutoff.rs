@@ -148,7 +148,7 @@ impl Stretch {
 }
 
 /// How long a view remembers a cutoff, in seconds: longer than any token that it could hit.
-const MEMORY_SECONDS: u64 = (LIFETIME_CEILING + 2 * LEEWAY + LONGEST_LEASE).unsigned_abs();
+pub const MEMORY_SECONDS: u64 = (LIFETIME_CEILING + 2 * LEEWAY + LONGEST_LEASE).unsigned_abs();
 
 /// The oldest view under which a node may still mint, in seconds; such a token is that much older than it looks.
 const LONGEST_LEASE: i64 = 120;

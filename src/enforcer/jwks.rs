@@ -1,15 +1,16 @@
 //! The issuer's public keys (RFC 7517), fetched when needed and never more often than a stranger's tokens may cause.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::http::{self, Unavailable};
+use crate::domain::cutoff::MEMORY_SECONDS;
 use crate::jose::JwkSet;
-use crate::time::monotonic;
+use crate::time::{Clock, Uptime};
 
 /// At most one fetch in this time, however many unknown key names arrive.
 const FETCH_INTERVAL: Duration = Duration::from_secs(10);
@@ -17,30 +18,34 @@ const FETCH_INTERVAL: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 /// Keys older than this are fetched again.
 const FRESH: Duration = Duration::from_mins(5);
-/// Keys older than this are not used: the issuer may have taken one back since.
-const KEPT: Duration = Duration::from_mins(15);
+/// Keys older than this are not used: the issuer may have taken one back since, and the cutoff that says so is forgotten
+/// some time after.
+const KEPT: Duration = Duration::from_mins(7);
+const _: () = assert!(KEPT.as_secs() < MEMORY_SECONDS);
 /// The longest key set that is read, in bytes.
 const LONGEST: usize = 256 * 1024;
 
 struct Fetched {
     keys: Arc<JwkSet>,
     published: Value,
-    at: Instant,
+    at: Uptime,
 }
 
 /// The key set of one issuer.
 pub struct JwksCache {
     client: reqwest::Client,
     url: String,
+    /// Keys age while the machine sleeps, too.
+    clock: Clock,
     fetched: ArcSwapOption<Fetched>,
     /// From when on the next fetch may begin; held while one is under way.
-    next_attempt: Mutex<Option<Instant>>,
+    next_attempt: Mutex<Option<Uptime>>,
 }
 
 impl JwksCache {
     /// The cache of the keys at `url`; nothing is fetched yet.
-    pub(super) fn new(client: reqwest::Client, url: String) -> Self {
-        Self { client, url, fetched: ArcSwapOption::empty(), next_attempt: Mutex::new(None) }
+    pub(super) fn new(client: reqwest::Client, url: String, clock: Clock) -> Self {
+        Self { client, url, clock, fetched: ArcSwapOption::empty(), next_attempt: Mutex::new(None) }
     }
 
     /// The issuer's keys, fetched anew if they don't have `kid` or are old. What comes back may lack `kid` still.
@@ -63,14 +68,14 @@ impl JwksCache {
         if let Some(keys) = self.keys_with(kid, FRESH) {
             return Ok(keys);
         }
-        if next_attempt.is_some_and(|at| monotonic() < at) {
+        if next_attempt.is_some_and(|at| self.clock.uptime() < at) {
             return self.usable().ok_or(Unavailable::Resting);
         }
-        *next_attempt = Some(monotonic() + FETCH_INTERVAL);
+        *next_attempt = Some(self.clock.uptime().plus(FETCH_INTERVAL));
         match self.fetch().await {
             Ok(keys) => Ok(keys),
             Err(error) => {
-                *next_attempt = Some(monotonic() + RETRY);
+                *next_attempt = Some(self.clock.uptime().plus(RETRY));
                 tracing::warn!(%error, "the issuer's keys could not be fetched");
                 self.usable().ok_or(error)
             }
@@ -80,25 +85,25 @@ impl JwksCache {
     /// The keys at hand, if they are young.
     pub(super) fn fresh(&self) -> Option<Arc<JwkSet>> {
         let fetched = self.fetched.load();
-        let young = fetched.as_ref().filter(|fetched| monotonic().duration_since(fetched.at) < FRESH)?;
+        let young = fetched.as_ref().filter(|fetched| self.clock.uptime().since(fetched.at) < FRESH)?;
         Some(Arc::clone(&young.keys))
     }
 
     fn keys_with(&self, kid: &str, age: Duration) -> Option<Arc<JwkSet>> {
         let fetched = self.fetched.load();
         let fetched = fetched.as_ref()?;
-        let young = monotonic().duration_since(fetched.at) < age;
+        let young = self.clock.uptime().since(fetched.at) < age;
         (young && fetched.keys.iter().any(|key| key.kid() == Some(kid))).then(|| Arc::clone(&fetched.keys))
     }
 
     fn usable(&self) -> Option<Arc<JwkSet>> {
         let fetched = self.fetched.load();
         let fetched = fetched.as_ref()?;
-        (monotonic().duration_since(fetched.at) < KEPT).then(|| Arc::clone(&fetched.keys))
+        (self.clock.uptime().since(fetched.at) < KEPT).then(|| Arc::clone(&fetched.keys))
     }
 
     async fn fetch(&self) -> Result<Arc<JwkSet>, Unavailable> {
-        let at = monotonic();
+        let at = self.clock.uptime();
         let published = Value::Object(http::get(&self.client, &self.url, LONGEST).await?);
         // The same keys stay the same object: what was proven under them stays proven.
         let unchanged = self
@@ -143,7 +148,25 @@ mod tests {
     }
 
     fn cache(url: String) -> Arc<JwksCache> {
-        Arc::new(JwksCache::new(http::client(Duration::from_secs(2), true).unwrap(), url))
+        Arc::new(JwksCache::new(http::client(Duration::from_secs(2), true).unwrap(), url, Clock::System))
+    }
+
+    /// A key is taken back by a cutoff, which is forgotten after a while; the key itself must be forgotten before.
+    #[tokio::test]
+    async fn keys_are_not_used_for_longer_than_the_cutoff_of_one_is_known() {
+        let key = PrivateJwk::generate(Algorithm::ES256).unwrap().public().unwrap();
+        let kid = key.kid().unwrap().to_owned();
+        let mut cache = JwksCache::new(
+            http::client(Duration::from_secs(2), true).unwrap(),
+            issuer(JwkSet::of(key).to_json(), Arc::default()).await,
+            Clock::manual(crate::time::Timestamp(0)),
+        );
+        cache.keys_for(&kid).await.unwrap();
+        "http://127.0.0.1:1/jwks".clone_into(&mut cache.url);
+        cache.clock.advance(400);
+        assert!(cache.keys_for(&kid).await.is_ok() && cache.fresh().is_none());
+        cache.clock.advance(30);
+        assert!(cache.keys_for(&kid).await.is_err());
     }
 
     #[tokio::test]

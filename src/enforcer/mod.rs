@@ -123,7 +123,11 @@ impl Enforcer {
         if config.credentials.as_ref().is_some_and(|(own, _)| foreign(own)) {
             return Err(ConfigError::ForeignCredentials);
         }
-        let jwks = Arc::new(JwksCache::new(client.clone(), format!("{}/oauth/jwks", config.issuer)));
+        let jwks = Arc::new(JwksCache::new(
+            client.clone(),
+            format!("{}/oauth/jwks", config.issuer),
+            config.clock.clone(),
+        ));
         let introspector = |credentials| Introspector::new(client.clone(), credentials, config.clock.clone());
         let source = match &config.credentials {
             None => Source::None,
