@@ -21,6 +21,7 @@ use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
 use crate::flows::{FlowError, Limits, Server, Settings, admin, audit_trail, fleet, restore, signing_keys};
 use crate::http::{Node, router};
+use crate::prompt::Prompt;
 use crate::secret::{Digest, Secret};
 use crate::storage::journal::Journal;
 use crate::storage::news::News;
@@ -185,6 +186,9 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// How long a client may take to send its headers.
+const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+
 async fn accept(listener: TcpListener, node: Node, stop: CancellationToken) {
     let service = TowerToHyperService::new(router(node));
     let mut builder = Builder::new(TokioExecutor::new());
@@ -192,7 +196,7 @@ async fn accept(listener: TcpListener, node: Node, stop: CancellationToken) {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(10))
+        .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(32 * 1024)
         .pipeline_flush(true)
         .http2()
@@ -215,8 +219,12 @@ async fn accept(listener: TcpListener, node: Node, stop: CancellationToken) {
             () = stop.cancelled() => break,
         };
         let _ = stream.set_nodelay(true);
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), service.clone()).into_owned();
+        let connection = builder
+            .serve_connection_with_upgrades(
+                TokioIo::new(Prompt::new(stream, HEADER_PATIENCE)),
+                service.clone(),
+            )
+            .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

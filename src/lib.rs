@@ -5,6 +5,7 @@
 
 // Floor 0: words, and what every floor needs.
 pub mod entropy;
+pub mod prompt;
 pub mod protocol;
 pub mod secret;
 pub mod time;

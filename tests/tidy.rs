@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each module's floor. Modules on one floor don't know each other, but for those listed in `NEIGHBOURS`.
 const FLOORS: &[(&str, u8)] = &[
     ("entropy", 0),
+    ("prompt", 0),
     ("protocol", 0),
     ("secret", 0),
     ("time", 0),

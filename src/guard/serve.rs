@@ -19,6 +19,7 @@ use super::tls::Tls;
 use super::{Guard, GuardError, local, proxy};
 use crate::config::GuardConfig;
 use crate::enforcer::Following;
+use crate::prompt::Prompt;
 
 /// How long a client may take to send its headers, and to shake hands before.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -142,7 +143,7 @@ async fn accept_clients(
         });
         match &tls {
             None => {
-                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                let connection = builder.serve_connection(prompt(stream), service).into_owned();
                 tokio::spawn(end(graceful.watch(connection)));
             }
             Some(tls) => {
@@ -150,7 +151,7 @@ async fn accept_clients(
                 tokio::spawn(async move {
                     let shaken = tokio::time::timeout(HEADER_PATIENCE, acceptor.accept(stream)).await;
                     let Ok(Ok(stream)) = shaken else { return };
-                    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                    let connection = builder.serve_connection(prompt(stream), service).into_owned();
                     end(watcher.watch(connection)).await;
                 });
             }
@@ -160,6 +161,10 @@ async fn accept_clients(
     if let Some(graceful) = Arc::into_inner(graceful) {
         let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
     }
+}
+
+fn prompt<T>(stream: T) -> TokioIo<Prompt<T>> {
+    TokioIo::new(Prompt::new(stream, HEADER_PATIENCE))
 }
 
 async fn end<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>>) {
@@ -173,7 +178,7 @@ async fn accept_local(listener: TcpListener, router: axum::Router, stop: Cancell
     while let Some((stream, peer)) = next(&listener, &stop).await {
         let router = router.clone().layer(axum::Extension(local::Peer(peer)));
         let service = TowerToHyperService::new(router);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(prompt(stream), service).into_owned();
         tokio::spawn(end(graceful.watch(connection)));
     }
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;

@@ -42,6 +42,11 @@ async fn slow_senders_are_hung_up_on(world: &mut World) {
         header.write_all(b"POST /oauth/token HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
         headers.spawn(last_words(header));
     }
+    for beginning in ["", "P", "PRI * HTTP/2.0\r\n"] {
+        let mut silent = connect(world).await;
+        silent.write_all(beginning.as_bytes()).await.unwrap();
+        headers.spawn(last_words(silent));
+    }
     others_are_served(world).await;
     for words in bodies.join_all().await {
         let words = String::from_utf8_lossy(&words).into_owned();
