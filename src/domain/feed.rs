@@ -13,6 +13,9 @@ pub const HEAD_TYP: &str = "revocation-head+jwt";
 /// The JWT `typ` of a [`Receipt`].
 pub const RECEIPT_TYP: &str = "revocation-receipt+jwt";
 
+/// The header in which an enforcer says for which resource it follows the log: one that isn't registered for it is refused.
+pub const ENFORCED_RESOURCE: &str = "taskpass-resource";
+
 /// The longest lease an enforcer may take, in seconds.
 pub const LONGEST_LEASE: u64 = 120;
 /// The lease that enforcers take unless they are told otherwise, in seconds.
@@ -30,9 +33,14 @@ impl Visibility {
         Self(resources.into())
     }
 
+    /// Whether the enforcer sees everything about this resource.
+    pub fn covers(&self, resource: &str) -> bool {
+        self.0.iter().any(|own| own.as_str() == resource)
+    }
+
     /// Whether the enforcer may see this entry.
     pub fn shows(&self, cut: &Cut) -> bool {
-        let own = |uri: &str| self.0.iter().any(|resource| resource.as_str() == uri);
+        let own = |uri: &str| self.covers(uri);
         match cut.scope_kind {
             ScopeKind::Resource => own(&cut.scope_id),
             ScopeKind::Tool => cut.scope_id.rsplit_once('#').is_some_and(|(uri, _)| own(uri)),

@@ -227,6 +227,8 @@ refusals! {
         "There is no such entry.";
     DecisionOfOtherResource "decision_of_other_resource" InvalidRequest "Taskpass"
         "An enforcer records decisions about its own resources only.";
+    ResourceOfOtherEnforcer "resource_of_other_enforcer" InvalidRequest "Taskpass"
+        "The enforcer is not registered for the resource that it follows the log for.";
     LogReplaced "log_replaced" Gone "Taskpass"
         "The revocation log has another name now, or no longer goes back that far; start over from a snapshot.";
     LogSetBack "log_set_back" Conflict "Taskpass"

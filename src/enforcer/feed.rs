@@ -19,10 +19,11 @@ use super::http::{self as wire, Unavailable};
 use super::jwks::JwksCache;
 use super::sse::{Event, Reader};
 use crate::domain::cutoff::Stretch;
-use crate::domain::feed::{HEARTBEAT, LeaseAnswer, SNAPSHOT_TYP, Snapshot};
+use crate::domain::feed::{ENFORCED_RESOURCE, HEARTBEAT, LeaseAnswer, SNAPSHOT_TYP, Snapshot};
 use crate::entropy::Entropy;
 use crate::jose::Unverified;
 use crate::protocol::claims::Rev;
+use crate::protocol::resource::ResourceUri;
 use crate::time::{Clock, Uptime};
 
 /// The longest snapshot and lease answer that are read, in bytes: a million cutoffs.
@@ -39,6 +40,7 @@ pub(super) struct Feed {
     client: reqwest::Client,
     issuer: String,
     enforcer: String,
+    resource: ResourceUri,
     bearers: Bearers,
     jwks: Arc<JwksCache>,
     follower: Follower,
@@ -66,6 +68,7 @@ struct Turn {
 pub(super) struct Parts {
     pub(super) client: reqwest::Client,
     pub(super) credentials: Credentials,
+    pub(super) resource: ResourceUri,
     pub(super) jwks: Arc<JwksCache>,
     pub(super) clock: Clock,
     pub(super) lease: Duration,
@@ -73,12 +76,13 @@ pub(super) struct Parts {
 
 impl Feed {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { client, credentials, jwks, clock, lease } = parts;
+        let Parts { client, credentials, resource, jwks, clock, lease } = parts;
         let entropy = Entropy::default();
         let instance = entropy.ordered_id("enf", clock.now());
         Self {
             issuer: credentials.issuer().to_owned(),
             enforcer: credentials.client_id().to_owned(),
+            resource,
             bearers: Bearers::new(client.clone(), credentials, clock.clone(), ("revocation", "revocation")),
             client,
             jwks,
@@ -194,6 +198,9 @@ impl Feed {
         &self,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, Unavailable> {
+        // What of the log is shown depends on the resources that this enforcer is registered for. If ours isn't one of them,
+        // its kill switch would never be heard: better to be told so than to follow such a log.
+        let request = || request().header(ENFORCED_RESOURCE, self.resource.as_str());
         let bearer = self.bearers.bearer().await?;
         let answer = request().header(AUTHORIZATION, bearer.header()).send().await?;
         if answer.status() != StatusCode::UNAUTHORIZED {

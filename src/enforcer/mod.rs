@@ -136,6 +136,7 @@ impl Enforcer {
                 let feed = Feed::new(feed::Parts {
                     client: client.clone(),
                     credentials: credentials.clone(),
+                    resource: config.resource.clone(),
                     jwks: Arc::clone(&jwks),
                     clock: config.clock.clone(),
                     lease: *lease,

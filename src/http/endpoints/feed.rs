@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
-use crate::domain::feed::{HEARTBEAT, LeaseRequest};
+use crate::domain::feed::{ENFORCED_RESOURCE, HEARTBEAT, LeaseRequest};
 use crate::domain::refusal::Refusal;
 use crate::flows::feed::{self, News, Subscriber};
 use crate::flows::{Server, Tenant};
@@ -23,7 +23,13 @@ use crate::protocol::claims::Rev;
 
 async fn subscriber(node: &Node, tenant: &Tenant, headers: &HeaderMap) -> Result<Subscriber, Failure> {
     let token = bearer(headers).ok_or(Refusal::AccessTokenMissing)?;
-    Ok(feed::subscribe(&node.server, tenant, &token).await?)
+    let subscriber = feed::subscribe(&node.server, tenant, &token).await?;
+    // Whoever enforces what he may not see would go on while it is switched off.
+    let enforced = headers.get(ENFORCED_RESOURCE).map(|resource| resource.to_str().unwrap_or_default());
+    if enforced.is_some_and(|resource| !subscriber.sees.covers(resource)) {
+        return Err(Refusal::ResourceOfOtherEnforcer.into());
+    }
+    Ok(subscriber)
 }
 
 fn answer(content_type: &'static str, body: impl Into<Body>) -> Response {
