@@ -12,6 +12,8 @@ use crate::time::Uptime;
 
 /// Instances of enforcers of one tenant that a node keeps track of at most.
 const MOST: usize = 100_000;
+/// Instances of one enforcer: none takes the room of all the others.
+const MOST_OF_ONE: usize = MOST / 4;
 /// Grants of one instance that are told apart; older ones are taken together, to the safe side.
 const GRANTS: usize = 8;
 
@@ -106,9 +108,9 @@ pub fn standing<'a>(positions: impl Iterator<Item = Position<'a>>, seq: u64) -> 
     standing
 }
 
-/// Too many instances hold leases.
+/// Too many instances hold leases, of this enforcer or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {MOST} enforcer instances hold leases")]
+#[error("more than {MOST_OF_ONE} instances of one enforcer, or {MOST} of all, hold leases")]
 pub struct TooManyLeases;
 
 /// Every lease of one tenant that this node knows of.
@@ -117,6 +119,8 @@ pub struct Leases {
     /// The log that the numbers are of.
     generation: String,
     instances: HashMap<InstanceId, Lease>,
+    /// How many of them each enforcer has.
+    of_each: HashMap<String, usize>,
 }
 
 impl Leases {
@@ -133,11 +137,14 @@ impl Leases {
         head: u64,
         now: Uptime,
     ) -> Result<(), TooManyLeases> {
-        if self.instances.len() >= MOST && !self.instances.contains_key(id) {
-            self.forget(now);
-            if self.instances.len() >= MOST {
+        if !self.instances.contains_key(id) {
+            if !self.has_room(&id.enforcer) {
+                self.forget(now);
+            }
+            if !self.has_room(&id.enforcer) {
                 return Err(TooManyLeases);
             }
+            *self.of_each.entry(id.enforcer.clone()).or_default() += 1;
         }
         let lease = Duration::from_secs(request.lease_seconds);
         let known = self.instances.entry(id.clone()).or_insert_with(|| Lease {
@@ -155,9 +162,14 @@ impl Leases {
         Ok(())
     }
 
+    fn has_room(&self, enforcer: &str) -> bool {
+        let own = self.of_each.get(enforcer).copied().unwrap_or_default();
+        self.instances.len() < MOST && own < MOST_OF_ONE
+    }
+
     /// No leases under the log of this name.
     pub fn of(generation: &str) -> Self {
-        Self { generation: generation.to_owned(), instances: HashMap::new() }
+        Self { generation: generation.to_owned(), ..Self::default() }
     }
 
     /// The instance has applied everything up to entry `seq`, which there is, of this log. If the log has been replaced
@@ -189,7 +201,14 @@ impl Leases {
     /// Forgets instances that have held no lease for ten minutes.
     pub fn forget(&mut self, now: Uptime) {
         const KEPT: Duration = Duration::from_mins(10);
+        let before = self.instances.len();
         self.instances.retain(|_, lease| now.since(lease.renewed) < lease.lease + KEPT);
+        if self.instances.len() < before {
+            self.of_each.clear();
+            for id in self.instances.keys() {
+                *self.of_each.entry(id.enforcer.clone()).or_default() += 1;
+            }
+        }
     }
 
     /// Every instance.

@@ -95,10 +95,16 @@ fn under_another_log_nothing_counts_as_applied() {
 #[test]
 fn the_table_is_bounded_and_forgets_who_is_gone() {
     let mut leases = Leases::of("g");
-    for number in 0..MOST {
+    for number in 0..MOST_OF_ONE {
         leases.arrive(&id(&number.to_string()), &request(0), 0, at(0)).unwrap();
     }
     assert_eq!(leases.arrive(&id("one more"), &request(0), 0, at(1)), Err(TooManyLeases));
+    let other =
+        |number: usize| InstanceId { enforcer: format!("{}", number % 8), instance: number.to_string() };
+    for number in MOST_OF_ONE..MOST {
+        leases.arrive(&other(number), &request(0), 0, at(0)).expect("one enforcer takes no room of others");
+    }
+    assert_eq!(leases.arrive(&other(MOST), &request(0), 0, at(1)), Err(TooManyLeases));
     assert!(leases.arrive(&id("7"), &request(0), 0, at(1)).is_ok());
     assert!(leases.arrive(&id("one more"), &request(0), 0, at(1_000)).is_ok());
     assert_eq!(leases.len(), 1);
