@@ -145,12 +145,18 @@ pub async fn lease(
         return Err(Refusal::Overloaded.into());
     }
     let id = InstanceId { enforcer: subscriber.id.clone(), instance: request.instance.clone() };
-    let known = tenant.view.rev();
-    if request.generation == known.generation {
-        // Before the head is read: whoever commits a cutoff after that read then finds the lease.
-        let noted = lock(&tenant.leases).arrive(&id, request, known.seq, arrived);
-        noted.map_err(|_| Refusal::TooManyRequests)?;
+    if request.generation != tenant.view.rev().generation {
+        // It may be this node that hasn't heard of the log yet.
+        server.refresh().await?;
     }
+    let known = tenant.view.rev();
+    if request.generation != known.generation {
+        return Err(Refusal::LogReplaced.into());
+    }
+    // Before the head is read: whoever commits a cutoff after that read then finds the lease. A lease that isn't noted is
+    // never granted: nobody would wait for it.
+    let noted = lock(&tenant.leases).arrive(&id, request, known.seq, arrived);
+    noted.map_err(|_| Refusal::TooManyRequests)?;
     server.refresh().await?;
     let (rev, stretch) = tenant.view.after(request.applied_seq, &subscriber.sees);
     if request.generation != rev.generation {
