@@ -1,7 +1,7 @@
 //! Pinned tool definitions: what a person accepted is what agents see, and a tool that changes is taken out until somebody
 //! has looked at it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -121,7 +121,9 @@ impl Pins {
     /// Compares the definitions of a list with what is pinned, and remembers what is new: which of them may be shown.
     pub(super) fn review(&self, tools: &[Value]) -> Vec<bool> {
         let seen: Vec<_> = tools.iter().map(|tool| tool.as_object().and_then(seen)).collect();
-        let repeated = |name: &str| seen.iter().flatten().filter(|(other, _)| other == name).count() > 1;
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        seen.iter().flatten().for_each(|(name, _)| *times.entry(name).or_default() += 1);
+        let repeated = |name: &str| times.get(name).is_some_and(|times| *times > 1);
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             let settled = |(name, hash): &(String, String)| {
