@@ -69,6 +69,9 @@ fn opens(allowed: Allowed, method: &str) -> bool {
     methods.contains(&method)
 }
 
+/// News that anybody with a good token may listen to.
+const ANYBODYS: [&str; 2] = ["toolsListChanged", "promptsListChanged"];
+
 /// MCP 2026-07-28, Subscriptions: the filter names what is listened to. News of resources are for those who may read them.
 fn listens_to_more_than_tools(message: &Message, allow: &[Allowed]) -> bool {
     if allow.contains(&Allowed::Resources) {
@@ -79,10 +82,14 @@ fn listens_to_more_than_tools(message: &Message, allow: &[Allowed]) -> bool {
         Value::Array(items) => items.is_empty(),
         _ => false,
     };
-    let filter = message.params.get("notifications").and_then(Value::as_object);
-    filter.is_some_and(|filter| {
-        filter.iter().any(|(name, value)| name.to_ascii_lowercase().contains("resource") && !empty(value))
-    })
+    match message.params.get("notifications") {
+        None => false,
+        // What isn't known to be harmless isn't listened to.
+        Some(Value::Object(filter)) => {
+            filter.iter().any(|(name, value)| !ANYBODYS.contains(&name.as_str()) && !empty(value))
+        }
+        Some(_) => true,
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +157,9 @@ mod tests {
         let resources = listen(json!({"resourceSubscriptions": ["file:///secret"]}));
         assert!(treatment(&resources, &[]).is_err());
         assert!(treatment(&resources, &[Allowed::Resources]).is_ok());
+        for filter in [json!({"taskIds": ["tsk_of_others"]}), json!(["resourceSubscriptions"]), json!("all")]
+        {
+            assert!(treatment(&listen(filter.clone()), &[]).is_err(), "{filter}");
+        }
     }
 }
