@@ -191,9 +191,11 @@ fn tolerate<T>(
         Ok(decided) => return Ok(Some(decided)),
         Err(no) => no,
     };
-    let recorded =
-        matches!(no.refusal, Refusal::RateLimited { .. } | Refusal::ScopeMissing | Refusal::EvidenceFull);
-    if !recorded {
+    // Whoever asks too often must not fill the record by it.
+    let counted_only = matches!(no.refusal, Refusal::RateLimited { .. } | Refusal::EvidenceFull);
+    if counted_only {
+        metrics::counter!("taskpass_guard_decisions_total", "rule" => no.refusal.rule()).increment(1);
+    } else {
         guard.evidence.refused(token, no.tool.as_deref(), no.refusal.rule());
     }
     if !guard.settings.dry_run {
@@ -273,6 +275,10 @@ fn upstream_request(
     };
     let session = session.and_then(|id| HeaderValue::from_str(&id).ok());
     headers::for_upstream(&mut headers, guard.upstream.host());
+    if parts.method == Method::POST {
+        // A message begins a stream; only a GET goes on with one, and what it brings is filtered.
+        headers.remove(LAST_EVENT_ID);
+    }
     own.map(|own| headers.insert(AUTHORIZATION, own));
     session.map(|session| headers.insert(SESSION, session));
     if let Some(token) = token {
@@ -299,7 +305,10 @@ fn holds_ours(guard: &Guard, headers: &HeaderMap) -> bool {
     };
     let word_end = |letter: char| !letter.is_ascii_alphanumeric() && !"-._".contains(letter);
     // What isn't text could hide anything.
-    headers.get_all(AUTHORIZATION).iter().any(|value| value.to_str().map_or(true, |text| text.split(word_end).any(ours)))
+    headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .any(|value| value.to_str().map_or(true, |text| text.split(word_end).any(ours)))
 }
 
 /// Brings the server's answer to the client: filtered where it lists tools, watched in any case.
