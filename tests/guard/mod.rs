@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod evidence;
+mod hostile;
 mod lists;
 mod local;
 mod messages;
