@@ -1,5 +1,6 @@
 //! `taskpass audit`: verify or export the trail, straight from the database.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -16,7 +17,8 @@ use crate::storage::{Db, audit, tenants};
 #[command(after_help = "Examples:
   taskpass audit verify --database-url sqlite:taskpass-data/taskpass.sqlite
   taskpass audit verify --jwks trusted-keys.json --json
-  taskpass audit export --after 1000 > audit.jsonl")]
+  taskpass audit export --after 1000 > audit.jsonl
+  taskpass audit export --agent triage > triage.jsonl")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +40,11 @@ struct Source {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Check every row against its hash, the chain against its head, and the signed checkpoints. Names the first bad row.
+    #[command(after_help = "Examples:
+  taskpass audit verify --data-dir /var/lib/taskpass
+  taskpass audit verify --jwks kept-keys.json --json
+
+Exit codes: 0 whole, 1 not as it was written.")]
     Verify {
         #[command(flatten)]
         source: Source,
@@ -49,12 +56,20 @@ enum Command {
         json: bool,
     },
     /// Print the rows as JSON lines.
+    #[command(after_help = "Examples:
+  taskpass audit export --data-dir /var/lib/taskpass --after 1000 > audit.jsonl
+  taskpass audit export --agent triage --agent spiffe://demo.example/agent/triage > triage.jsonl
+  taskpass audit export --agent triage | jq -r 'select(.granted).sub' | sort | uniq -c")]
     Export {
         #[command(flatten)]
         source: Source,
         /// Only rows after this number.
         #[arg(long, default_value_t = 0)]
         after: u64,
+        /// Only rows that name this agent: as client, in the chain of actors, or as what was changed or revoked;
+        /// repeatable.
+        #[arg(long = "agent", value_name = "ID")]
+        agents: Vec<String>,
     },
 }
 
@@ -62,7 +77,7 @@ enum Command {
 pub async fn run(args: Args) -> Result<(), CliError> {
     match args.command {
         Command::Verify { source, jwks, json } => verify(&source, jwks, json).await,
-        Command::Export { source, after } => export(&source, after).await,
+        Command::Export { source, after, agents } => export(&source, after, agents).await,
     }
 }
 
@@ -119,10 +134,42 @@ fn read_keys(path: &PathBuf) -> Result<JwkSet, CliError> {
     JwkSet::parse(&value).map_err(|error| wrong(&error))
 }
 
-async fn export(source: &Source, after: u64) -> Result<(), CliError> {
+/// Which rows are wanted: all, or those that name one of these agents.
+struct Wanted {
+    agents: Vec<String>,
+    /// Revocations of these agents: a later row says when each took effect, and names nobody.
+    revocations: HashSet<String>,
+}
+
+impl Wanted {
+    fn takes(&mut self, row: &Value) -> bool {
+        let rev = row.get("rev").and_then(Value::as_str);
+        let revocation = row.get("event").and_then(Value::as_str) == Some("revocation");
+        let named = self.agents.is_empty() || self.names(row);
+        if let Some(rev) = rev.filter(|_| revocation) {
+            if named {
+                self.revocations.insert(rev.to_owned());
+            }
+            return named || (row.pointer("/detail/effective").is_some() && self.revocations.contains(rev));
+        }
+        named
+    }
+
+    fn names(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.agents.contains(text),
+            Value::Array(items) => items.iter().any(|item| self.names(item)),
+            Value::Object(members) => members.values().any(|member| self.names(member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+}
+
+async fn export(source: &Source, after: u64, agents: Vec<String>) -> Result<(), CliError> {
     let (db, tenants) = open(source).await?;
     let failed = |error: crate::storage::StorageError| CliError::new(error.to_string());
     for tenant in tenants {
+        let mut wanted = Wanted { agents: agents.clone(), revocations: HashSet::new() };
         let mut last = after;
         loop {
             let mut tx = db.read().await.map_err(failed)?;
@@ -130,10 +177,12 @@ async fn export(source: &Source, after: u64) -> Result<(), CliError> {
             let Some(end) = rows.last() else { break };
             last = end.seq;
             for row in &rows {
+                let shown = json!(audit_trail::show(row));
+                if !wanted.takes(&shown) {
+                    continue;
+                }
                 let mut line = json!({ "tenant": tenant });
-                if let (Some(line), Value::Object(row)) =
-                    (line.as_object_mut(), json!(audit_trail::show(row)))
-                {
+                if let (Some(line), Value::Object(row)) = (line.as_object_mut(), shown) {
                     line.extend(row);
                 }
                 println!("{line}");
@@ -141,4 +190,33 @@ async fn export(source: &Source, after: u64) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agents_rows_are_those_that_name_it_and_when_its_end_took_effect() {
+        let mut wanted = Wanted { agents: vec!["triage".into()], revocations: HashSet::new() };
+        for row in [
+            json!({ "event": "token", "client_id": "triage" }),
+            json!({ "event": "token", "client_id": "other", "act": { "sub": "other", "act": { "sub": "triage" } } }),
+            json!({ "event": "administration", "detail": { "reinstated": { "scope_id": "triage" } } }),
+            json!({ "event": "revocation", "rev": "g.4", "detail": { "cutoffs": [{ "scope_id": "triage" }] } }),
+            json!({ "event": "revocation", "rev": "g.4", "detail": { "effective": {} } }),
+        ] {
+            assert!(wanted.takes(&row), "{row}");
+        }
+        for row in [
+            json!({ "event": "token", "client_id": "triage2", "task_purpose": "ask triage" }),
+            json!({ "event": "revocation", "rev": "g.5", "detail": { "cutoffs": [{ "scope_id": "wiki" }] } }),
+            json!({ "event": "revocation", "rev": "g.5", "detail": { "effective": {} } }),
+            json!({ "event": "enforcement", "rev": "g.4", "rule": "token_missing" }),
+        ] {
+            assert!(!wanted.takes(&row), "{row}");
+        }
+        wanted.agents.clear();
+        assert!(wanted.takes(&json!({ "event": "token", "client_id": "triage2" })));
+    }
 }

@@ -22,6 +22,7 @@ pub mod run;
 pub mod serve;
 pub mod task_args;
 pub mod token;
+pub mod tokens;
 
 mod agent_error;
 mod cutoff_scope;
@@ -39,7 +40,8 @@ use error::CliError;
 #[command(
     name = "taskpass",
     version,
-    after_help = "Start here:\n  taskpass demo\n  taskpass serve --registry registry.yaml"
+    after_help = "Start here:\n  taskpass demo\n  taskpass serve --registry registry.yaml
+  taskpass guard --help"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -70,6 +72,8 @@ enum Command {
     Explain(explain::Args),
     /// Get a token for a task.
     Token(token::Args),
+    /// List what tokens an agent holds.
+    Tokens(tokens::Args),
     /// Run a command with a fresh token for as long as it runs.
     Run(run::Args),
     /// List or rotate signing keys.
@@ -78,7 +82,7 @@ enum Command {
     Admin(admin::Args),
     /// Verify or export the audit trail.
     Audit(audit::Args),
-    /// Measure exchanges or introspections over real HTTP.
+    /// Measure exchanges, introspections or revocations over real HTTP.
     Bench(bench::Args),
 }
 
@@ -100,6 +104,7 @@ impl Cli {
             Command::Restored(args) => Box::pin(restored::run(args)).await,
             Command::Explain(args) => Box::pin(explain::run(args)).await,
             Command::Token(args) => Box::pin(token::run(args)).await,
+            Command::Tokens(args) => Box::pin(tokens::run(args)).await,
             Command::Run(args) => Box::pin(run::run(args)).await,
             Command::Keys(args) => Box::pin(keys::run(args)).await,
             Command::Admin(args) => Box::pin(admin::run(args)).await,

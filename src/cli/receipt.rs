@@ -26,6 +26,12 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Verify the signature, and say what the receipt says.
+    #[command(after_help = "Examples:
+  taskpass receipt verify triage.receipt --issuer https://id.example.com
+  curl -s https://id.example.com/oauth/jwks > kept-keys.json      (keep the keys: the one that signed retires)
+  taskpass receipt verify triage.receipt --jwks kept-keys.json --issuer https://id.example.com
+
+Exit codes: 0 genuine, 1 not genuine, 2 usage, 4 the issuer can't be reached.")]
     Verify(Verify),
 }
 
@@ -111,13 +117,36 @@ fn tell(receipt: &Receipt) -> Vec<String> {
     lines.extend(cut);
     lines.push(format!("Acknowledged {}.", utc(receipt.acknowledged_at)));
     lines.push(format!(
-        "In force everywhere {}, {} ms later: {} enforcers had applied it, the leases of {} had run out.",
+        "In force everywhere {}, {} ms later.",
         utc(receipt.effective_at),
-        receipt.effective_after_ms,
-        receipt.acknowledged,
-        receipt.leases_expired
+        receipt.effective_after_ms
     ));
+    lines.push(reach(receipt.acknowledged as u64, receipt.leases_expired as u64));
     lines
+}
+
+/// At how many enforcers a revocation is in force, and why.
+pub(super) fn reach(applied: u64, expired: u64) -> String {
+    let applied = match applied {
+        0 => None,
+        1 => Some("1 enforcer has applied it".to_owned()),
+        many => Some(format!("{many} enforcers have applied it")),
+    };
+    let expired = match expired {
+        0 => None,
+        1 => Some("1 has not, its lease has run out, and it accepts nothing".to_owned()),
+        many => Some(format!("{many} have not, their leases have run out, and they accept nothing")),
+    };
+    match (applied, expired) {
+        (Some(applied), Some(expired)) => format!("{applied}; {expired}."),
+        (Some(one), None) => format!("{one}."),
+        (None, Some(expired)) => format!("Of the enforcers {expired}."),
+        (None, None) => {
+            "No enforcer follows the log: one that introspects asks anew, one that verifies offline \
+                         accepts tokens until they expire."
+                .to_owned()
+        }
+    }
 }
 
 /// What the text of a receipt says, unproven: for whoever has it from the server itself.
@@ -161,6 +190,17 @@ mod tests {
         assert!(check(&stranger.sign(RECEIPT_TYP, &receipt()).unwrap(), &keys, None).is_err());
         assert!(check(&good[..good.len() - 2], &keys, None).is_err());
         assert_eq!(peek(&good).unwrap()["acknowledged"], 3);
-        assert!(tell(&receipt()).join("\n").contains("3 enforcers had applied it"));
+        assert!(tell(&receipt()).join("\n").contains("3 enforcers have applied it; 1 has not"));
+    }
+
+    #[test]
+    fn says_where_it_is_in_force_and_why() {
+        assert_eq!(reach(1, 0), "1 enforcer has applied it.");
+        assert_eq!(
+            reach(2, 3),
+            "2 enforcers have applied it; 3 have not, their leases have run out, and they accept nothing."
+        );
+        assert_eq!(reach(0, 1), "Of the enforcers 1 has not, its lease has run out, and it accepts nothing.");
+        assert!(reach(0, 0).starts_with("No enforcer follows the log"));
     }
 }

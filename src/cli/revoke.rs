@@ -73,10 +73,24 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     }
     let receipt = cutoff.get("receipt").and_then(Value::as_str);
     if let (Some(path), Some(receipt)) = (&args.receipt, receipt) {
-        std::fs::write(path, format!("{receipt}\n"))
-            .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
+        keep(path, receipt)?;
+        if !args.json {
+            let (path, issuer) = (path.display(), &api.credentials.issuer);
+            output::line(format!("Prove it: taskpass receipt verify {path} --issuer {issuer}"));
+        }
     }
     Ok(())
+}
+
+/// Writes the receipt; where that isn't possible it must not be lost, since it can't be had again.
+fn keep(path: &std::path::Path, receipt: &str) -> Result<(), CliError> {
+    std::fs::write(path, format!("{receipt}\n")).map_err(|error| {
+        CliError::new(format!(
+            "it is revoked, but the receipt can't be written to {}: {error}",
+            path.display()
+        ))
+        .hint(format!("keep it yourself: {receipt}"))
+    })
 }
 
 /// Revokes and waits, and tells whoever waits who is waited for.
@@ -117,12 +131,8 @@ fn report(scope: &ScopeArgs, cutoff: &Value, milliseconds: f64) -> Vec<String> {
     let mut lines =
         vec![format!("Revoked {} at {generation}.{seq}, {verb} in {milliseconds:.1} ms.", scope.words())];
     if let Some(receipt) = receipt {
-        let count = |name: &str| receipt.get(name).map(output::cell).unwrap_or_default();
-        lines.push(format!(
-            "{} enforcers have applied it; the leases of {} have run out, and they accept nothing.",
-            count("acknowledged"),
-            count("leases_expired")
-        ));
+        let count = |name: &str| receipt.get(name).and_then(Value::as_u64).unwrap_or_default();
+        lines.push(receipt::reach(count("acknowledged"), count("leases_expired")));
     }
     let cascade = cutoff.get("cutoffs").and_then(Value::as_array).into_iter().flatten();
     let mut below = cascade.filter(|entry| entry.get("seq") != cutoff.get("seq")).peekable();
@@ -218,6 +228,15 @@ mod tests {
         assert_eq!((error.exit_code, server.calls().len()), (CliError::USAGE, 0));
         run(parse(&["--tenant", "acme", "--yes", "--json", "--credentials", credentials])).await.unwrap();
         assert_eq!(server.calls().len(), 1);
+    }
+
+    #[test]
+    fn a_receipt_that_cannot_be_written_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        keep(&folder.path().join("a"), "eyJ.a.b").unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("a")).unwrap(), "eyJ.a.b\n");
+        let error = keep(&folder.path().join("missing/a"), "eyJ.a.b").unwrap_err();
+        assert!(error.hint.unwrap().contains("eyJ.a.b"));
     }
 
     #[test]
