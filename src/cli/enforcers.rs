@@ -12,7 +12,9 @@ use super::output;
   taskpass enforcers
   taskpass enforcers --json | jq '.enforcers[] | select(.behind > 0)'
 
-An enforcer that is `stale` answers 503 to everything until it reaches the server again; it accepts nothing.")]
+An enforcer that is `stale` answers 503 until it reaches the server again, unless it was told otherwise with --stale.
+One that stops is shown as stale for a day. BEHIND counts what it has not yet said that it applied: with a young lease,
+it says so with its next request.")]
 pub struct Args {
     /// Print the server's answer as JSON.
     #[arg(long)]

@@ -37,7 +37,11 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         CliError::new(format!("a {kind} can't be reinstated")).hint(instead).exit_code(CliError::USAGE)
     })?;
     let api = AdminApi::connect(&args.connection, "revoke").await?;
-    let answer = api.post("reinstatements", &args.scope.body(args.reason.as_deref())).await?;
+    let answer = api.post("reinstatements", &args.scope.body(args.reason.as_deref())).await;
+    let answer = answer.map_err(|error| match error.message.contains("entry_unknown") {
+        true => error.hint(format!("{} is not switched off by a revocation", args.scope.words())),
+        false => error,
+    })?;
     if args.json {
         output::json(&answer);
     } else {
@@ -58,6 +62,16 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[tokio::test]
+    async fn says_that_there_is_nothing_to_lift() {
+        let refusal = json!({"error": "not_found", "error_description": "no", "rule": "entry_unknown"});
+        let server = FakeServer::start(move |_| (404, refusal.clone())).await;
+        let credentials = server.connection().credentials.unwrap();
+        let args = ["x", "--agent", "triage", "--credentials", credentials.to_str().unwrap()];
+        let error = run(Cli::parse_from(args).args).await.unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("agent triage is not switched off by a revocation"));
     }
 
     #[tokio::test]

@@ -12,6 +12,8 @@ use crate::time::monotonic;
 
 /// Seconds to wait for the server's word that it is in force: the longest lease, and a while.
 const PATIENCE: u64 = 160;
+/// What is waited for when every enforcer that is known has applied it.
+const FORMER_LEASES: &str = "leases that a stopped or silent node may have granted (at most two minutes)";
 
 /// Take back an agent, a person, a task, a token, or whatever else the revocation log knows: one entry, durable
 /// when this returns.
@@ -101,9 +103,9 @@ async fn wait(api: &AdminApi, body: &Value) -> Result<Value, CliError> {
         tokio::select! {
             answer = &mut answer => return answer,
             () = tokio::time::sleep(Duration::from_secs(2)) => {
-                if let Some(who) = api.get("enforcers").await.ok().and_then(|fleet| waited_for(&fleet)) {
-                    eprintln!("Durable. Waiting for {who}");
-                }
+                let fleet = api.get("enforcers").await.ok();
+                let who = fleet.as_ref().and_then(waited_for);
+                eprintln!("Durable. Waiting for {}", who.as_deref().unwrap_or(FORMER_LEASES));
             }
         }
     }
@@ -129,7 +131,7 @@ fn report(scope: &ScopeArgs, cutoff: &Value, milliseconds: f64) -> Vec<String> {
     let receipt = cutoff.get("receipt").and_then(Value::as_str).and_then(receipt::peek);
     let verb = if receipt.is_some() { "in force everywhere" } else { "acknowledged" };
     let mut lines =
-        vec![format!("Revoked {} at {generation}.{seq}, {verb} in {milliseconds:.1} ms.", scope.words())];
+        vec![format!("Revoked {} at {generation}.{seq}, {verb} in {}.", scope.words(), span(milliseconds))];
     if let Some(receipt) = receipt {
         let count = |name: &str| receipt.get(name).and_then(Value::as_u64).unwrap_or_default();
         lines.push(receipt::reach(count("acknowledged"), count("leases_expired")));
@@ -150,6 +152,14 @@ fn report(scope: &ScopeArgs, cutoff: &Value, milliseconds: f64) -> Vec<String> {
         Err(instead) => format!("This is final: {instead}."),
     });
     lines
+}
+
+fn span(milliseconds: f64) -> String {
+    if milliseconds < 1000.0 {
+        format!("{milliseconds:.1} ms")
+    } else {
+        format!("{:.1} s", milliseconds / 1000.0)
+    }
 }
 
 /// What a cutoff of this kind means until it is undone.
@@ -228,6 +238,11 @@ mod tests {
         assert_eq!((error.exit_code, server.calls().len()), (CliError::USAGE, 0));
         run(parse(&["--tenant", "acme", "--yes", "--json", "--credentials", credentials])).await.unwrap();
         assert_eq!(server.calls().len(), 1);
+    }
+
+    #[test]
+    fn tells_how_long_it_took_as_people_say_it() {
+        assert_eq!((span(56.74), span(29_931.6)), ("56.7 ms".into(), "29.9 s".into()));
     }
 
     #[test]
