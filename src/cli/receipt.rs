@@ -132,16 +132,17 @@ pub(super) fn reach(applied: u64, expired: u64) -> String {
         1 => Some("1 enforcer has applied it".to_owned()),
         many => Some(format!("{many} enforcers have applied it")),
     };
-    let expired = match expired {
-        0 => None,
-        1 => Some("1 has not, its lease has run out, and it accepts nothing".to_owned()),
-        many => Some(format!("{many} have not, their leases have run out, and they accept nothing")),
+    let gone = match expired {
+        1 => "its lease has run out, and it accepts nothing",
+        _ => "their leases have run out, and they accept nothing",
     };
     match (applied, expired) {
-        (Some(applied), Some(expired)) => format!("{applied}; {expired}."),
-        (Some(one), None) => format!("{one}."),
-        (None, Some(expired)) => format!("Of the enforcers {expired}."),
-        (None, None) => {
+        (Some(applied), 0) => format!("{applied}."),
+        (Some(applied), 1) => format!("{applied}; 1 has not, {gone}."),
+        (Some(applied), many) => format!("{applied}; {many} have not, {gone}."),
+        (None, 1) => format!("1 enforcer has not applied it: {gone}."),
+        (None, many @ 2..) => format!("{many} enforcers have not applied it: {gone}."),
+        (None, 0) => {
             "No enforcer follows the log: one that introspects asks anew, one that verifies offline \
                          accepts tokens until they expire."
                 .to_owned()
@@ -200,7 +201,10 @@ mod tests {
             reach(2, 3),
             "2 enforcers have applied it; 3 have not, their leases have run out, and they accept nothing."
         );
-        assert_eq!(reach(0, 1), "Of the enforcers 1 has not, its lease has run out, and it accepts nothing.");
+        assert_eq!(
+            reach(0, 1),
+            "1 enforcer has not applied it: its lease has run out, and it accepts nothing."
+        );
         assert!(reach(0, 0).starts_with("No enforcer follows the log"));
     }
 }

@@ -38,9 +38,11 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     })?;
     let api = AdminApi::connect(&args.connection, "revoke").await?;
     let answer = api.post("reinstatements", &args.scope.body(args.reason.as_deref())).await;
-    let answer = answer.map_err(|error| match error.message.contains("entry_unknown") {
-        true => error.hint(format!("{} is not switched off by a revocation", args.scope.words())),
-        false => error,
+    let answer = answer.map_err(|error| {
+        if error.message.contains("entry_unknown") {
+            return error.hint(format!("{} is not switched off by a revocation", args.scope.words()));
+        }
+        error
     })?;
     if args.json {
         output::json(&answer);
