@@ -160,6 +160,7 @@ pub async fn lease(
     server.refresh().await?;
     let (rev, stretch) = tenant.view.after(request.applied_seq, &subscriber.sees);
     if request.generation != rev.generation {
+        set_back(server, tenant, request, &rev).await?;
         return Err(Refusal::LogReplaced.into());
     }
     if request.applied_seq > rev.seq {
@@ -202,22 +203,24 @@ fn head_proof(server: &Server, tenant: &Tenant, rev: &Rev) -> Result<String, Flo
     Ok(proof)
 }
 
-/// An enforcer says that it has applied more than there is. If it holds our own signed word for it, the database was set
-/// back, and the log gets another name. An enforcer's word alone renames nothing: it would kill every token.
+/// An enforcer has come further than this log, or follows another. If it holds our own signed word for it, the database was
+/// set back, and the log gets another name. An enforcer's word alone renames nothing: it would kill every token.
 async fn set_back(
     server: &Server,
     tenant: &Tenant,
     request: &LeaseRequest,
     rev: &Rev,
 ) -> Result<(), FlowError> {
-    tracing::error!(
-        tenant = %tenant.name, applied = request.applied_seq, head = %rev, enforcer_instance = %request.instance,
-        "an enforcer has applied more of the revocation log than the database has; if it was restored, run `taskpass restored`"
-    );
+    if request.generation == rev.generation {
+        tracing::error!(
+            tenant = %tenant.name, applied = request.applied_seq, head = %rev, enforcer_instance = %request.instance,
+            "an enforcer has applied more of the revocation log than the database has; if it was restored, run `taskpass restored`"
+        );
+    }
     let Some(proof) = request.head_proof.as_deref().and_then(|text| proven(tenant, text)) else {
         return Ok(());
     };
-    if proof.generation == rev.generation && proof.seq > rev.seq {
+    if proof.generation != rev.generation || proof.seq > rev.seq {
         let known = Rev { generation: proof.generation, seq: proof.seq };
         restore::rename_if_set_back(server, &tenant.name, &known).await?;
         server.refresh().await?;

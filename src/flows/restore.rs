@@ -32,6 +32,7 @@ pub async fn rename(
 ) -> Result<(), StorageError> {
     let mut event = Event::new(EventKind::Administration, true);
     event.detail = Some(json!({ "log_replaced": { "known": known, "found": head.rev.to_string() } }));
+    tenants::remember_generation(tx, &head.tenant, &head.rev.generation, now).await?;
     head.rev = Rev { generation: generation(entropy), seq: 0 };
     head.registry_version += 1;
     event.rev = Some(head.rev.clone());
@@ -46,11 +47,17 @@ pub async fn rename(
     news::announce(tx, &head.tenant).await
 }
 
-/// Gives the tenant's log another name if it is shorter than what is `known` of it.
+/// Gives the tenant's log another name if it doesn't come up to what is `known` of it.
 pub(super) async fn rename_if_set_back(server: &Server, tenant: &str, known: &Rev) -> Result<(), FlowError> {
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, tenant).await?;
-    if head.rev.generation != known.generation || head.rev.seq >= known.seq {
+    let set_back = if head.rev.generation == known.generation {
+        head.rev.seq < known.seq
+    } else {
+        // A name that the log had before is history. One that this database has never heard of is its future.
+        !tenants::former_generations(&mut tx, tenant).await?.contains(&known.generation)
+    };
+    if !set_back {
         return Ok(());
     }
     tracing::error!(

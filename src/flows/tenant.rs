@@ -22,7 +22,7 @@ use crate::policy::Policy;
 use crate::protocol::claims::Rev;
 use crate::secret::Digest;
 use crate::storage::tenants::Head;
-use crate::storage::{StorageError, Tx, cutoffs, registry};
+use crate::storage::{StorageError, Tx, cutoffs, registry, tenants};
 use crate::time::Uptime;
 
 /// What a decision reads beside the log; replaced as a whole when any of it changes.
@@ -113,6 +113,10 @@ impl Tenant {
     ) -> Result<(), FlowError> {
         let mut rev = self.view.rev();
         let other_log = rev.generation != head.rev.generation;
+        // A log that was given another name knows the old one. One that doesn't is older than what this node follows.
+        if other_log && !tenants::former_generations(tx, &self.name).await?.contains(&rev.generation) {
+            return Err(FlowError::SetBack(rev));
+        }
         // In a database that was set back, an old number can stand for another registry.
         if other_log || self.state.load().registry.version != head.registry_version {
             self.state.store(Arc::new(load_state(server, tx, head).await?));

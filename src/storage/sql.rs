@@ -55,6 +55,8 @@ statements! {
         ORDER BY seq";
     ANNOUNCE = "SELECT $1", postgres "SELECT pg_notify('taskpass_news', $1)";
 
+    GENERATION_PUT = "INSERT INTO generations (tenant, generation, replaced_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    GENERATIONS = "SELECT generation FROM generations WHERE tenant = $1";
     NODE_PUT = "INSERT INTO nodes (tenant, node, beat, generation, seq, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (tenant, node) DO UPDATE SET beat = excluded.beat, generation = excluded.generation, seq = excluded.seq,
         seen_at = excluded.seen_at";

@@ -82,3 +82,20 @@ pub async fn save(tx: &mut Tx, head: &Head) -> Result<(), StorageError> {
     )?;
     Ok(())
 }
+
+/// Remembers a name that the tenant's log had until now.
+pub async fn remember_generation(
+    tx: &mut Tx,
+    tenant: &str,
+    generation: &str,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    execute!(tx, sql::GENERATION_PUT, tenant, generation, now.0)?;
+    Ok(())
+}
+
+/// The names that the tenant's log had before.
+pub async fn former_generations(tx: &mut Tx, tenant: &str) -> Result<Vec<String>, StorageError> {
+    let rows = fetch!(fetch_all, tx, (String,), sql::GENERATIONS, tenant)?;
+    Ok(rows.into_iter().map(|(generation,)| generation).collect())
+}

@@ -27,6 +27,7 @@ on_both_engines!(
     waiting_ends_when_the_lease_of_a_lost_enforcer_has_run_out,
     a_database_that_was_set_back_gets_a_log_with_another_name,
     leases_of_the_other_node_count,
+    a_database_from_before_a_change_of_name_is_noticed_at_the_start,
 );
 
 /// A form that asks for a token for the feed.
@@ -363,4 +364,28 @@ async fn leases_of_the_other_node_count(world: &mut World) {
     let answer = tokio::time::timeout(Duration::from_secs(3), waiting).await.unwrap().ok().json;
     assert_eq!(claims(answer["receipt"].as_str().unwrap())["acknowledged"], 1);
     other.stop().await;
+}
+
+async fn a_database_from_before_a_change_of_name_is_noticed_at_the_start(world: &mut World) {
+    let before = world.alices().await;
+    let first = world.app().server.tenant("main").unwrap().view.rev().generation;
+    // The log gets another name, and the mark beside the database says so.
+    world.cut("agent", "relay").await.ok();
+    world.tamper("UPDATE tenants SET head_seq = 0 WHERE tenant = 'main'").await;
+    world.advance(1).await;
+    let second = world.app().server.tenant("main").unwrap().view.rev().generation;
+    assert_ne!(first, second);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    // A start on the same database changes nothing.
+    world.restart().await;
+    assert_eq!(world.app().server.tenant("main").unwrap().view.rev().generation, second);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    // Put back as it was before all this: by its name the log is the first one again.
+    let back = format!("UPDATE tenants SET generation = '{first}' WHERE tenant = 'main'");
+    world.tamper(Box::leak(back.into_boxed_str())).await;
+    world.tamper("DELETE FROM generations").await;
+    world.restart().await;
+    let third = world.app().server.tenant("main").unwrap().view.rev().generation;
+    assert!(third != first && third != second);
+    assert!(!world.is_active(&before).await);
 }

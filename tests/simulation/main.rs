@@ -28,7 +28,7 @@ use world::World;
 /// Plays one schedule to its end, or up to a moment with its trace.
 fn play(seed: u64, planted: Option<Planted>, traced: Option<Ms>) -> (History, Verdict, String) {
     let (mut world, end) = World::new(seed, planted, traced.is_some());
-    world.run(traced.unwrap_or(end));
+    world.run(traced.unwrap_or(end).min(end));
     let verdict = judge(&world.history);
     let trace = world.trace();
     (world.history, verdict, trace)
