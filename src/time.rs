@@ -84,6 +84,14 @@ impl Clock {
         Self::Manual(Arc::new(ManualClock { wall: AtomicI64::new(start.0), up: AtomicU64::new(1_000) }))
     }
 
+    /// The same, whose uptime is `up`.
+    pub fn manual_at(start: Timestamp, up: Uptime) -> Self {
+        Self::Manual(Arc::new(ManualClock {
+            wall: AtomicI64::new(start.0),
+            up: AtomicU64::new(up.seconds()),
+        }))
+    }
+
     /// The current time. A wall clock before 1970 reads as 0, at which every token has its `iat` in the future.
     pub fn now(&self) -> Timestamp {
         match self {

@@ -151,7 +151,7 @@ impl Follower {
         }
         self.view.apply(&answer.stretch(asked.rev.seq), now)?;
         self.view.confirm(asked.sent);
-        *lock(&self.issuer_time) = Some((answer.at, asked.sent));
+        self.hear_time((answer.at, asked.sent), now);
         if answer.head_proof.is_some() {
             lock(&self.head_proof).clone_from(&answer.head_proof);
         }
@@ -169,16 +169,22 @@ impl Follower {
         Ok(self.view.apply(stretch, now)?)
     }
 
+    /// The issuer has told its time, to a question that was sent at that moment. An answer that was long on its way makes
+    /// it look later than it is; what was heard before may then be nearer.
+    fn hear_time(&self, told: (Timestamp, Uptime), now: Uptime) {
+        const PROMPT: Duration = Duration::from_secs(2);
+        let mut held = lock(&self.issuer_time);
+        let late = now.since(told.1) > PROMPT;
+        let nearer = held.filter(|held| late && carried_on(*held, now) < carried_on(told, now));
+        *held = Some(nearer.unwrap_or(told));
+    }
+
     /// The time by which tokens are judged: the issuer's as it was told last, carried on by a clock that only runs
     /// forward. It is ahead by at most the time that the answer took and a second, and less than a second behind, so no
     /// token lives longer than that, whatever this machine's wall clock says.
     pub fn now(&self, clock: &Clock) -> Timestamp {
         match *lock(&self.issuer_time) {
-            Some((at, since)) => {
-                // A second that has begun counts: what the issuer told is cut to whole seconds already.
-                let elapsed = clock.uptime().since(since).as_nanos().div_ceil(1_000_000_000);
-                at.plus(i64::try_from(elapsed).unwrap_or(i64::MAX))
-            }
+            Some(told) => carried_on(told, clock.uptime()),
             None => clock.now(),
         }
     }
@@ -187,6 +193,12 @@ impl Follower {
     pub fn decide(&self, claims: &AccessTokenClaims, kid: Option<&str>, now: Uptime) -> Decision {
         self.view.decide(claims, kid, self.lease, now)
     }
+}
+
+/// The issuer's time at `now`. A second that has begun counts: what the issuer told is cut to whole seconds already.
+fn carried_on((at, since): (Timestamp, Uptime), now: Uptime) -> Timestamp {
+    let elapsed = now.since(since).as_nanos().div_ceil(1_000_000_000);
+    at.plus(i64::try_from(elapsed).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -202,3 +202,20 @@ fn a_second_of_the_issuers_that_has_begun_counts() {
     // 0.9 s have passed since the issuer's clock said 1,000, and had perhaps just become 1,001.
     assert_eq!(follower.now(&Clock::manual(Timestamp(0))), Timestamp(1_001));
 }
+
+#[test]
+fn an_answer_that_was_long_on_its_way_does_not_put_the_time_ahead() {
+    let follower = fresh();
+    // Sent at 20, answered at 120 when the issuer's clock said 1,110: taken as of 20, it would now be 1,210.
+    let asked = follower.ask("m".into(), at(20)).unwrap();
+    follower.answered(&LeaseAnswer { at: Timestamp(1_110), ..answer(&asked, 4, vec![]) }, at(120)).unwrap();
+    assert_eq!(follower.now(&clock_at(120)), Timestamp(1_110));
+    let asked = follower.ask("o".into(), at(130)).unwrap();
+    follower.answered(&LeaseAnswer { at: Timestamp(1_121), ..answer(&asked, 4, vec![]) }, at(131)).unwrap();
+    assert_eq!(follower.now(&clock_at(131)), Timestamp(1_122));
+}
+
+/// A clock whose uptime is this many seconds; a manual one begins at 1,000, so the test's own moments are earlier.
+fn clock_at(seconds: u64) -> Clock {
+    Clock::manual_at(Timestamp(0), at(seconds))
+}
