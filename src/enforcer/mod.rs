@@ -7,7 +7,7 @@
 //! ```no_run
 //! # use rmcp::transport::streamable_http_server::{StreamableHttpService, session::local::LocalSessionManager};
 //! # async fn example<S>(service: StreamableHttpService<S, LocalSessionManager>) -> Result<(), Box<dyn std::error::Error>>
-//! # where S: rmcp::Service<rmcp::RoleServer> + Send + 'static {
+//! # where S: rmcp::ServerHandler {
 //! use taskpass::enforcer::{Config, Credentials, Enforcer};
 //! use taskpass::protocol::resource::ResourceUri;
 //!

@@ -22,7 +22,7 @@ use crate::storage::StorageError;
 pub const RESOURCE: &str = "revocation";
 
 /// Enforcers whose acknowledgements are awaited within a second: the fleet spreads them so that they don't come at once.
-const ACKS_PER_SECOND: u64 = 20_000;
+const ACKS_PER_SECOND: u64 = 4_000;
 /// The longest time over which acknowledgements are spread, in milliseconds.
 const LONGEST_SPREAD: u64 = 2_000;
 /// The longest names of instances and versions that are kept, in bytes.

@@ -79,7 +79,7 @@ type Applied = (u64, Instant);
 
 /// Starts everything, measures, prints.
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
-    allow_connections(args.enforcers)?;
+    let idle = idle_connections(args.enforcers)?;
     crate::tls::install_provider();
     let world = World::new(false)?;
     let start = Start {
@@ -91,7 +91,7 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     let administrator = Administrator::new(&world, &server).await?;
     let (sender, mut applied) = mpsc::unbounded_channel();
     let began = monotonic();
-    let fleet = Fleet::connect(&world, &server, args.enforcers, &sender).await?;
+    let fleet = Fleet::connect((&world, &server), (args.enforcers, idle), &sender).await?;
     let connected = monotonic().duration_since(began);
     // Let the connecting fade away.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -164,18 +164,23 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// Each enforcer holds a stream and a connection for its leases, here and at the server, which inherits the limit.
-fn allow_connections(enforcers: u32) -> Result<(), CliError> {
-    let wanted = u64::from(enforcers) * 2 + 1000;
+/// How many idle connections an enforcer keeps beside its stream: one for its leases, which the server sees too, or none
+/// where the limit of open files leaves no room for so many.
+fn idle_connections(enforcers: u32) -> Result<usize, CliError> {
+    let (streams, spare) = (u64::from(enforcers), 1000);
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
+    let wanted = streams * 2 + spare;
     let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).map_err(|_| {
-        CliError::new(format!("{enforcers} enforcers need {wanted} open files, and the limit is lower"))
-            .hint(format!("ulimit -n {wanted}"))
-    })
+    let enough = limit.current.is_none_or(|current| current >= wanted);
+    if enough || setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok() {
+        return Ok(1);
+    }
+    if limit.current.is_some_and(|current| current >= streams + 4 * spare) {
+        eprintln!("the limit of open files is low: enforcers close their lease connections after each use");
+        return Ok(0);
+    }
+    Err(CliError::new(format!("{enforcers} enforcers need {wanted} open files, and the limit is lower"))
+        .hint(format!("ulimit -n {wanted}")))
 }
 
 /// The enforcers, connected and fresh.
@@ -193,9 +198,8 @@ impl Drop for Fleet {
 
 impl Fleet {
     async fn connect(
-        world: &World,
-        server: &Server,
-        count: u32,
+        (world, server): (&World, &Server),
+        (count, idle): (u32, usize),
         sender: &mpsc::UnboundedSender<Applied>,
     ) -> Result<Self, CliError> {
         /// How many connect at the same time; a fleet that restarts does so by itself, by its own back-off.
@@ -203,7 +207,7 @@ impl Fleet {
         let mut fleet = Self { following: Vec::new(), watchers: Vec::new() };
         let mut waiting: Vec<Arc<Enforcer>> = Vec::new();
         for number in 0..count {
-            let enforcer = enforcer(world, server)?;
+            let enforcer = enforcer(world, server, idle)?;
             fleet.following.push(enforcer.start());
             let (mut news, sender) = (enforcer.news(), sender.clone());
             let watch = async move {
@@ -228,10 +232,11 @@ impl Fleet {
 }
 
 /// An enforcer with a client of its own, as if it were alone in its process.
-fn enforcer(world: &World, server: &Server) -> Result<Arc<Enforcer>, CliError> {
+fn enforcer(world: &World, server: &Server, idle: usize) -> Result<Arc<Enforcer>, CliError> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])
+        .pool_max_idle_per_host(idle)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(30))
         .build()?;
