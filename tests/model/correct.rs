@@ -41,30 +41,50 @@ where
     assert!(seen.missing.is_empty(), "{:?}", seen.missing);
 }
 
+/// Whether the larger bounds are looked at as well: minutes, and gigabytes of memory.
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration but its environment")]
+fn is_long() -> bool {
+    std::env::var("TASKPASS_MODEL").is_ok_and(|mode| mode == "long")
+}
+
+/// The same with larger bounds, in the longer mode.
+fn holds_larger(name: &str, bounds: Bounds) {
+    if is_long() {
+        holds(name, Feed::new(bounds));
+    }
+}
+
 #[test]
 fn leases_alone() {
     holds("leases", Feed::new(Bounds { lease: 3, in_flight: 3, ..SMALL }));
+    holds_larger("leases, S = 4", Bounds { lease: 4, in_flight: 3, ..SMALL });
 }
 
 #[test]
 fn streams_and_snapshots() {
-    holds("streams", Feed::new(Bounds { parts: &[Part::Stream, Part::StartOver], ..SMALL }));
+    let parts = &[Part::Stream, Part::StartOver];
+    holds("streams", Feed::new(Bounds { parts, ..SMALL }));
+    holds_larger("streams, two cutoffs", Bounds { cutoffs: 2, parts, ..SMALL });
 }
 
 #[test]
 fn tokens_that_are_ahead_of_their_enforcer() {
     let parts = &[Part::CatchUp, Part::Stream];
     holds("catching up", Feed::new(Bounds { requests: 1, parts, ..SMALL }));
+    holds_larger("catching up, two cutoffs", Bounds { requests: 1, cutoffs: 2, parts, ..SMALL });
 }
 
 #[test]
 fn a_database_restored_from_an_older_copy() {
     holds("restore", Feed::new(Bounds { requests: 1, restores: 1, ..SMALL }));
+    holds_larger("restore, two cutoffs", Bounds { requests: 1, cutoffs: 2, restores: 1, ..SMALL });
 }
 
 #[test]
 fn entries_forgotten_too_early() {
-    holds("forgetting", Feed::new(Bounds { parts: &[Part::Forgetting], ..SMALL }));
+    let parts = &[Part::Forgetting];
+    holds("forgetting", Feed::new(Bounds { parts, ..SMALL }));
+    holds_larger("forgetting, two cutoffs", Bounds { cutoffs: 2, parts, ..SMALL });
 }
 
 #[test]
@@ -80,6 +100,10 @@ fn tokens_that_expire() {
 #[test]
 fn the_word_that_a_cutoff_is_effective() {
     holds("effective", Feed::new(Bounds { requests: 1, ..EFFECTIVE }));
+    holds_larger("effective, S = 2", Bounds { requests: 1, lease: 2, ..EFFECTIVE });
+    let parts = &[Part::Effective, Part::Stream];
+    holds_larger("effective, streams", Bounds { requests: 1, parts, ..EFFECTIVE });
+    holds_larger("effective, two requests", EFFECTIVE);
 }
 
 #[test]
@@ -133,21 +157,4 @@ fn an_enforcer_that_was_cut_off_denies_and_recovers_alone() {
     }
     assert!(!state.enforcer.accepts(state.token.unwrap(), &SMALL));
     assert!(renews(&model, state).1);
-}
-
-#[test]
-#[ignore = "five minutes and a few gigabytes: the same with larger bounds; run with `--ignored`"]
-fn everything_larger() {
-    holds("leases, S = 4", Feed::new(Bounds { lease: 4, in_flight: 3, ..SMALL }));
-    let parts: &[Part] = &[Part::CatchUp, Part::Stream];
-    holds("catching up, two cutoffs", Feed::new(Bounds { requests: 1, cutoffs: 2, parts, ..SMALL }));
-    let parts = &[Part::Stream, Part::StartOver];
-    holds("streams, two cutoffs", Feed::new(Bounds { cutoffs: 2, parts, ..SMALL }));
-    holds("restore, two cutoffs", Feed::new(Bounds { requests: 1, cutoffs: 2, restores: 1, ..SMALL }));
-    let parts = &[Part::Forgetting];
-    holds("forgetting, two cutoffs", Feed::new(Bounds { cutoffs: 2, parts, ..SMALL }));
-    holds("effective, S = 2", Feed::new(Bounds { requests: 1, lease: 2, ..EFFECTIVE }));
-    let parts = &[Part::Effective, Part::Stream];
-    holds("effective, streams", Feed::new(Bounds { requests: 1, parts, ..EFFECTIVE }));
-    holds("effective, two requests", Feed::new(EFFECTIVE));
 }
