@@ -154,6 +154,7 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
         tasks: TaskLimits { default_lifetime, longest_lifetime, depth },
         key_lifetime: i64::from(config.key_lifetime_days) * 86_400,
         key_publication: config.key_publication_seconds.into(),
+        development: config.dev,
     };
     Ok((Arc::new(Server::new(settings, db, journal, clock, (Keys::new(fetcher), wrapping, limits))), task))
 }

@@ -86,6 +86,11 @@ impl Digest {
         Some(Self(bytes))
     }
 
+    /// Base64url without padding, 43 characters.
+    pub fn base64url(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
     /// Reads base64url without padding, as JOSE writes hashes: 43 characters, in their one spelling.
     pub fn from_base64url(text: &str) -> Option<Self> {
         if text.len() != 43 {

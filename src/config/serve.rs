@@ -67,6 +67,9 @@ pub struct ServeArgs {
     /// PEM certificates to trust beside the system's when fetching keys.
     #[arg(long, env = "TASKPASS_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+    /// For trying things out: a sign-in page on which the registry's `people` need no password. On loopback only.
+    #[arg(long, env = "TASKPASS_DEV")]
+    pub dev: bool,
     /// Where to send OpenTelemetry traces, for example `http://127.0.0.1:4318/v1/traces`; none when absent.
     #[arg(long, env = "TASKPASS_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
@@ -113,6 +116,7 @@ pub struct ServeConfig {
     pub key_publication_seconds: u32,
     pub allow_networks: Vec<IpNet>,
     pub ca_file: Option<PathBuf>,
+    pub dev: bool,
     pub otlp_endpoint: Option<String>,
     pub log: String,
 }
@@ -171,6 +175,7 @@ impl ServeArgs {
                 self.allow_networks
             },
             ca_file: self.ca_file.or(file.ca_file),
+            dev: self.dev || file.dev,
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
             log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
         })

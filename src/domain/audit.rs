@@ -22,6 +22,10 @@ pub enum EventKind {
     Revocation,
     /// The registry, the keys or the administrators changed.
     Administration,
+    /// A client asked a person for something, and the person answered.
+    Authorization,
+    /// A person signed in or out.
+    SignIn,
     /// An enforcer decided about a request at its resource.
     Enforcement,
 }

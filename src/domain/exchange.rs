@@ -31,6 +31,8 @@ pub struct UpstreamUser {
     pub groups: Vec<String>,
     /// The person's session there.
     pub sid: Option<String>,
+    /// What the person has said yes to here, as far as it was looked up.
+    pub given: Vec<Consent>,
 }
 
 /// For whom a token is asked.

@@ -2,6 +2,7 @@
 
 pub mod access_token;
 pub mod audit;
+pub mod authorization;
 pub mod cutoff;
 pub mod delegation;
 pub mod exchange;

@@ -209,6 +209,76 @@ refusals! {
         "task_purpose is longer than 500 characters, or has control characters.";
     RevokedWhileDeciding "revoked_while_deciding" InvalidRequest "Taskpass"
         "Something that this request rests on was revoked while it was being decided.";
+    AuthorizationClientUnknown "authorization_client_unknown" InvalidClient "RFC 6749 section 4.1.2.1"
+        "The client is unknown, switched off, or may not ask people for anything.";
+    RedirectUriNotRegistered "redirect_uri_not_registered" InvalidRequest "RFC 9700 section 2.1"
+        "The redirect_uri is missing or is not one that is registered for the client, to the byte.";
+    ResponseTypeUnsupported "response_type_unsupported" UnsupportedResponseType "RFC 6749 section 3.1.1"
+        "response_type must be code.";
+    ResponseModeUnsupported "response_mode_unsupported" InvalidRequest "OAuth 2.0 Multiple Response Types section 2.1"
+        "response_mode must be query or absent.";
+    CodeChallengeMissing "code_challenge_missing" InvalidRequest "RFC 7636 section 4.4.1"
+        "code_challenge is required, with code_challenge_method S256.";
+    CodeChallengeMethodUnsupported "code_challenge_method_unsupported" InvalidRequest "RFC 7636 section 4.4.1"
+        "code_challenge_method must be S256; plain proves nothing to whoever saw the request.";
+    RequestObjectUnsupported "request_object_unsupported" InvalidRequest "RFC 9101 section 5"
+        "Request objects are not accepted; push the request instead.";
+    RequestUriUnknown "request_uri_unknown" InvalidRequest "RFC 9126 section 4"
+        "The request_uri is unknown, expired, or was pushed by another client.";
+    RequestUriNotAccepted "request_uri_not_accepted" InvalidRequest "RFC 9126 section 2.1"
+        "A pushed request must not itself contain a request_uri.";
+    ClientNotForResource "client_not_for_resource" InvalidTarget "RFC 8707 section 2"
+        "The client is not registered for this resource.";
+    ActorUnknown "actor_unknown" InvalidRequest "Taskpass"
+        "requested_actor is not an active agent whose ceiling has this resource.";
+    LoginRequired "login_required" LoginRequired "OpenID Connect Core section 3.1.2.6"
+        "Nobody is signed in, and prompt=none asks that nobody be asked.";
+    ConsentRequired "consent_required" ConsentRequired "OpenID Connect Core section 3.1.2.6"
+        "The person has not agreed to this, and prompt=none asks that nobody be asked.";
+    ConsentDenied "consent_denied" AccessDenied "RFC 6749 section 4.1.2.1"
+        "The person said no.";
+    AuthorizationRequestGone "authorization_request_gone" InvalidRequest "Taskpass"
+        "This request has been answered or has expired, or was opened in another browser.";
+    FormForged "form_forged" InvalidRequest "RFC 9700 section 4.7"
+        "The form was not sent from a page of this server in this browser.";
+    SessionMissing "session_missing" LoginRequired "Taskpass"
+        "Nobody is signed in in this browser, or the session has ended.";
+    SignInStateUnknown "sign_in_state_unknown" InvalidRequest "RFC 6749 section 10.12"
+        "The identity provider sent back a browser that was not sent to it, or sent it back twice or too late.";
+    SignInIssuerMixedUp "sign_in_issuer_mixed_up" InvalidRequest "RFC 9207 section 2.4"
+        "The answer comes from another identity provider than the one that was asked.";
+    SignInRefused "sign_in_refused" AccessDenied "RFC 6749 section 4.1.2.1"
+        "The identity provider did not let the person sign in.";
+    SignInFailed "sign_in_failed" TemporarilyUnavailable "OpenID Connect Core section 3.1.3"
+        "The identity provider could not be asked, or its answer was not a token response.";
+    IdTokenNotAccepted "id_token_not_accepted" InvalidRequest "OpenID Connect Core section 3.1.3.7"
+        "The identity provider's ID token is not a proof that this person signed in here.";
+    AuthorizationCodeUnknown "authorization_code_unknown" InvalidGrant "RFC 6749 section 5.2"
+        "The authorization code is unknown or has expired.";
+    AuthorizationCodeAlreadyRedeemed "authorization_code_already_redeemed" InvalidGrant "RFC 6749 section 4.1.2"
+        "The authorization code was used before; what it had bought has been revoked.";
+    AuthorizationCodeOfOtherClient "authorization_code_of_other_client" InvalidGrant "RFC 6749 section 5.2"
+        "The authorization code was issued to another client.";
+    RedirectUriMismatch "redirect_uri_mismatch" InvalidGrant "RFC 6749 section 4.1.3"
+        "redirect_uri is not the one of the authorization request.";
+    CodeVerifierMissing "code_verifier_missing" InvalidRequest "RFC 7636 section 4.5"
+        "code_verifier is required: 43 to 128 unreserved characters.";
+    CodeVerifierWrong "code_verifier_wrong" InvalidGrant "RFC 7636 section 4.6"
+        "The code_verifier does not belong to the code_challenge of the authorization request.";
+    RefreshTokenUnknown "refresh_token_unknown" InvalidGrant "RFC 6749 section 5.2"
+        "The refresh token is unknown, expired or revoked.";
+    RefreshTokenOfOtherClient "refresh_token_of_other_client" InvalidGrant "RFC 6749 section 5.2"
+        "The refresh token was issued to another client.";
+    RefreshTokenReplayed "refresh_token_replayed" InvalidGrant "RFC 9700 section 4.14.2"
+        "The refresh token was used before; everything that came of it has been revoked.";
+    ScopeExceedsGrant "scope_exceeds_grant" InvalidScope "RFC 6749 section 6"
+        "The scope exceeds what the person has agreed to.";
+    DetailsExceedGrant "details_exceed_grant" InvalidAuthorizationDetails "RFC 9396 section 6"
+        "The details exceed what the person has agreed to.";
+    TargetNotOfGrant "target_not_of_grant" InvalidTarget "RFC 8707 section 2.2"
+        "The resource is not the one that the person has agreed to.";
+    SessionEnded "session_ended" InvalidGrant "Taskpass"
+        "The person's session, the person or the identity provider has been switched off.";
     AccessTokenMissing "access_token_missing" InvalidToken "RFC 6750 section 3"
         "This endpoint needs an access token.";
     AccessTokenNotAccepted "access_token_not_accepted" InvalidToken "RFC 6750 section 3.1"

@@ -59,7 +59,9 @@ pub fn deadline(
         TaskPlan::Root => Ok(now.plus(asked.unwrap_or(limits.default_lifetime))),
         TaskPlan::Child(parent) => {
             check_running(parent, now)?;
-            Ok(asked.map_or(parent.deadline, |seconds| parent.deadline.min(now.plus(seconds))))
+            // What a person has granted to a client may run for weeks; no agent's task does.
+            let own = now.plus(asked.unwrap_or(limits.longest_lifetime));
+            Ok(parent.deadline.min(own))
         }
         TaskPlan::Renewal(task) => {
             check_running(task, now)?;

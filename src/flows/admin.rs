@@ -153,6 +153,8 @@ pub async fn redeem_bootstrap(
         owner: String::new(),
         status: Status::Active,
         identities: vec![Identity::Jwks { jwks }],
+        redirect_uris: Vec::new(),
+        resources: Vec::new(),
         administrator: Administrator::ALL.to_vec(),
     };
     let section =

@@ -91,6 +91,15 @@ fn changed(server: &Server, tenant: &Tenant, rev: &Rev, now: Uptime) -> Vec<Leas
 /// Waits until a revocation is in force at every enforcer, and signs that it is. Takes milliseconds when all are there,
 /// and never longer than the longest lease.
 pub async fn effective(server: &Server, tenant: &Tenant, revoked: &Revoked) -> Result<String, FlowError> {
+    Ok(effective_receipt(server, tenant, revoked).await?.1)
+}
+
+/// The same, with the receipt beside its signed form.
+pub(super) async fn effective_receipt(
+    server: &Server,
+    tenant: &Tenant,
+    revoked: &Revoked,
+) -> Result<(Receipt, String), FlowError> {
     let committed = server.clock.uptime();
     let rev = Rev { generation: revoked.generation.clone(), seq: revoked.seq };
     let standing = loop {
@@ -120,7 +129,7 @@ pub async fn effective(server: &Server, tenant: &Tenant, revoked: &Revoked) -> R
     let signed = sign(server, tenant, RECEIPT_TYP, &receipt)?;
     let actor = revoked.cutoffs.first().map(|first| first.actor.clone());
     record(server, tenant, &receipt, actor).await?;
-    Ok(signed)
+    Ok((receipt, signed))
 }
 
 /// When it took effect is evidence too.
@@ -146,7 +155,7 @@ async fn record(
 }
 
 /// How an entry stands at the enforcers of all nodes.
-async fn stands(server: &Server, tenant: &Tenant, rev: &Rev) -> Result<Standing, FlowError> {
+pub(super) async fn stands(server: &Server, tenant: &Tenant, rev: &Rev) -> Result<Standing, FlowError> {
     let mut tx = server.db.control_read().await?;
     let heads = tenants::heads(&mut tx).await?;
     let nodes = leases::nodes(&mut tx, &tenant.name).await?;

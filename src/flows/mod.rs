@@ -1,8 +1,12 @@
 //! Use cases: one file each. A flow owns its transactions; it knows neither HTTP nor SQL.
 
+pub mod account;
 pub mod admin;
 pub mod audit_trail;
+pub mod authorize;
 mod client_authentication;
+pub mod clients;
+pub mod consent;
 pub mod enforcement;
 pub mod feed;
 pub mod fleet;
@@ -13,6 +17,7 @@ mod refusals;
 pub mod restore;
 pub mod revocation;
 mod server;
+pub mod sessions;
 pub mod signing_keys;
 mod subject_token;
 mod svid;

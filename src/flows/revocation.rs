@@ -14,7 +14,7 @@ use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
 use crate::domain::refusal::Refusal;
 use crate::protocol::claims::AccessTokenClaims;
 use crate::storage::tenants::Head;
-use crate::storage::{Tx, audit, cutoffs, marks, news, registry, tasks, tenants, tokens};
+use crate::storage::{Tx, audit, consents, cutoffs, marks, news, registry, sessions, tasks, tenants, tokens};
 use crate::time::Timestamp;
 
 /// What was cut.
@@ -71,7 +71,16 @@ pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Resu
             }
             head.registry_version += 1;
         }
+        ScopeKind::Consent if tenant.state().registry.consent(order.id).is_none() => {
+            if !consents::withdraw(&mut tx, &tenant.name, order.id, now).await? {
+                return Err(Refusal::EntryUnknown.into());
+            }
+            tasks::end_of_consent(&mut tx, &tenant.name, order.id, now).await?;
+        }
         kind if switches_off(kind) => {
+            if kind == ScopeKind::Session {
+                sessions::end(&mut tx, &tenant.name, order.id, now).await?;
+            }
             registry::suspend(&mut tx, &tenant.name, (kind, order.id), head.rev.seq + 1, now).await?;
             head.registry_version += 1;
         }
@@ -110,7 +119,8 @@ fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
         ScopeKind::Tool => order.id.rsplit_once('#').is_some_and(|(uri, tool)| {
             registry.resource(uri).is_some_and(|resource| resource.tool(tool).is_some())
         }),
-        ScopeKind::Consent => registry.consent(order.id).is_some(),
+        // What a person has given stands in the database, and is looked for there.
+        ScopeKind::Consent => registry.consent(order.id).is_some() || is_given(order.id),
         // People may be cut before they are first seen, sessions and tasks after they were forgotten.
         ScopeKind::User => order.id.starts_with("usr_") && order.id.len() == 26,
         ScopeKind::Key | ScopeKind::Session | ScopeKind::Task | ScopeKind::Token => {
@@ -118,6 +128,11 @@ fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
         }
     };
     if known { Ok(()) } else { Err(Refusal::EntryUnknown) }
+}
+
+/// Whether this is the id of a consent that a person has given.
+fn is_given(id: &str) -> bool {
+    id.starts_with("con_") && id.len() <= 64
 }
 
 /// The running tasks that were opened with a token, which end with it.
@@ -133,6 +148,22 @@ async fn children(
         scopes.push((ScopeKind::Task, task));
     }
     Ok(scopes)
+}
+
+/// Ends a task, and cuts everything in it and below it, because something that led to it was used twice.
+pub(super) async fn end_task(
+    server: &Server,
+    tenant: &Tenant,
+    task: &str,
+    reason: &str,
+) -> Result<(), FlowError> {
+    let now = server.clock.now();
+    let mut tx = server.db.control().await?;
+    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+    tasks::end(&mut tx, &tenant.name, task, now).await?;
+    cut(&mut tx, &mut head, &[(ScopeKind::Task, task.to_owned())], (reason, "taskpass"), now).await?;
+    tx.commit().await?;
+    server.refresh().await
 }
 
 /// Appends one entry for each scope and one audit row; the caller holds the lock and commits.

@@ -34,6 +34,8 @@ pub struct Settings {
     pub key_lifetime: i64,
     /// How long a new key is published before it signs, in seconds.
     pub key_publication: i64,
+    /// Whether the people of the registry may sign in by a click, without any proof.
+    pub development: bool,
 }
 
 /// One node. Nothing in it is the truth: everything can be read again from the database.
@@ -193,6 +195,8 @@ impl Server {
     pub async fn prune(&self) -> Result<(), StorageError> {
         // A day, for records of tokens and for marks: a node whose clock is hours ahead must not forget what others rely on.
         const DAY: i64 = 86_400;
+        // What anybody can make us keep is kept no longer than it must.
+        const HOUR: i64 = 3600;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         crate::storage::marks::prune(&mut tx, now.plus(-DAY)).await?;
@@ -200,7 +204,11 @@ impl Server {
             let before = self.entropy.ordered_id("tok", now.plus(-DAY));
             crate::storage::tokens::prune(&mut tx, &tenant.name, &before).await?;
             crate::storage::leases::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
+            crate::storage::grants::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
+            crate::storage::sessions::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
         }
+        crate::storage::requests::prune(&mut tx, now.plus(-HOUR)).await?;
+        crate::storage::logins::prune(&mut tx, now.plus(-HOUR)).await?;
         tx.commit().await
     }
 }

@@ -6,12 +6,14 @@ use serde_json::{Map, Value};
 use super::{FlowError, Server, Tenant, TenantState, own_token, svid};
 use crate::domain::exchange::{Subject, UpstreamUser};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{IdentityProvider, KeySource, Principal, Status};
+use crate::domain::registry::{Consent, Grantee, IdentityProvider, KeySource, Principal, Status};
 use crate::domain::user::user_id;
 use crate::jose::{JwsError, Unverified};
 use crate::protocol::numeric_date::{Audience, NumericDate};
 use crate::protocol::token_type::TokenType;
-use crate::storage::tasks;
+use crate::protocol::claims::AccessTokenClaims;
+use crate::storage::consents::{self, GivenConsent};
+use crate::storage::{Tx, tasks};
 use crate::time::Timestamp;
 
 /// How far an upstream's clock may be ahead, in seconds.
@@ -72,10 +74,54 @@ async fn ours(
             let mut tx = server.db.read().await?;
             let record = tasks::find(&mut tx, &tenant.name, id).await?;
             // A token without its task's record can't have a deadline, so it can't be renewed or delegated.
-            Some(record.ok_or(Refusal::TaskEnded)?.to_task()?)
+            let mut task = record.ok_or(Refusal::TaskEnded)?.to_task()?;
+            if let Some(end) = end_of_consent(&mut tx, tenant, state, &verified.claims).await? {
+                task.deadline = task.deadline.min(end);
+            }
+            Some(task)
         }
     };
     Ok(Subject::Token(Box::new(verified.claims.clone()), task))
+}
+
+/// When the yes ends that a person has given and the token rests on. An administrator's is in the registry, and is a
+/// bound of its own.
+async fn end_of_consent(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    state: &TenantState,
+    claims: &AccessTokenClaims,
+) -> Result<Option<Timestamp>, FlowError> {
+    let Some(id) = claims.consent.as_deref().filter(|id| state.registry.consent(id).is_none()) else {
+        return Ok(None);
+    };
+    let given = consents::find(tx, &tenant.name, id).await?.filter(|given| given.withdrawn_at.is_none());
+    // An administrator's consent that was revoked is in neither place.
+    Ok(Some(given.ok_or(Refusal::SubjectTokenRevoked)?.expires_at))
+}
+
+/// What the person has said yes to for this agent, as the rules read it.
+pub(super) async fn given(
+    server: &Server,
+    tenant: &Tenant,
+    user: &UpstreamUser,
+    agent: &str,
+    now: Timestamp,
+) -> Result<Vec<Consent>, FlowError> {
+    let mut tx = server.db.read().await?;
+    let given = consents::of_user(&mut tx, &tenant.name, &user.id, now).await?;
+    let grantee = Grantee::User { issuer: user.issuer.clone(), subject: user.subject.clone() };
+    let as_rules_read_it = |given: GivenConsent| Consent {
+        consent: given.id,
+        user: Some(grantee.clone()),
+        group: None,
+        agent: given.agent,
+        resource: given.resource,
+        scopes: given.scope,
+        authorization_details: given.authorization_details,
+        expires_at: given.expires_at,
+    };
+    Ok(given.into_iter().filter(|given| given.agent == agent).map(as_rules_read_it).collect())
 }
 
 /// Tells apart, for the caller that holds the token, why it is not accepted.
@@ -172,6 +218,7 @@ async fn upstream(
         subject: claims.sub,
         groups,
         sid: claims.sid,
+        given: Vec::new(),
     }))
 }
 

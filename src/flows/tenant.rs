@@ -8,6 +8,7 @@ use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::Notify;
 
+use super::account::Effect;
 use super::feed::{Piece, lock};
 use super::own_token::Verified;
 use super::signing_keys::KeyRing;
@@ -15,7 +16,7 @@ use super::{FlowError, Server};
 use crate::domain::cutoff::{Cut, CutoffSet, ScopeKind, Stretch, Verdict};
 use crate::domain::lease::Leases;
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Registry, Status, TenantSection, ended_session};
+use crate::domain::registry::{IdentityProvider, Registry, Status, TenantSection, ended_session};
 use crate::enforcer::view::RevocationView;
 use crate::jose::is_test_key;
 use crate::policy::Policy;
@@ -34,6 +35,18 @@ pub struct TenantState {
     pub policy: Policy,
     /// What signs.
     pub keys: KeyRing,
+}
+
+/// The identity provider of `serve --dev`: nobody proves anything to it.
+pub(super) const DEVELOPMENT: &str = "dev";
+
+impl TenantState {
+    /// Whether people who came through this identity provider are still let in.
+    pub(super) fn trusts(&self, idp: &str, development: bool) -> bool {
+        let providers = &self.registry.section.identity_providers;
+        let active = |provider: &IdentityProvider| provider.id == idp && provider.status == Status::Active;
+        if idp == DEVELOPMENT { development } else { providers.iter().any(active) }
+    }
 }
 
 /// One tenant.
@@ -56,6 +69,8 @@ pub struct Tenant {
     pub(super) head_proof: ArcSwapOption<(Rev, String)>,
     /// Verified claims by digest of the token. Claims are cached, decisions never.
     pub(super) verified: Cache<Digest, Arc<Verified>>,
+    /// When people's latest withdrawals took effect, by their number in the log.
+    pub(super) withdrawals: Cache<u64, Effect>,
     state: ArcSwap<TenantState>,
 }
 
@@ -93,6 +108,7 @@ impl Tenant {
                 .weigher(|_, verified: &Arc<Verified>| verified.weight)
                 .time_to_live(std::time::Duration::from_secs(330))
                 .build(),
+            withdrawals: Cache::new(1000),
             state: ArcSwap::from_pointee(load_state(server, tx, head).await?),
         })
     }

@@ -1,6 +1,7 @@
 //! HTTP: a table of endpoints, each of which extracts, calls one flow, and renders.
 
 mod answer;
+mod browser;
 mod endpoints;
 mod extract;
 mod metrics;

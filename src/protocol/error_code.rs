@@ -29,6 +29,16 @@ pub enum ErrorCode {
     InsufficientScope,
     /// RFC 6749 §4.1.2.1: the request was understood and refused.
     AccessDenied,
+    /// RFC 6749 §4.1.2.1: the response type is not one of ours.
+    UnsupportedResponseType,
+    /// OpenID Connect Core §3.1.2.6: nobody is signed in, and the client wants nobody to be asked.
+    LoginRequired,
+    /// OpenID Connect Core §3.1.2.6: the person has not said yes, and the client wants nobody to be asked.
+    ConsentRequired,
+    /// RFC 7591 §3.2.2: a member of the client's metadata is not acceptable.
+    InvalidClientMetadata,
+    /// RFC 7591 §3.2.2: a redirect URI is not acceptable.
+    InvalidRedirectUri,
     /// RFC 6749 §4.1.2.1: try again later.
     TemporarilyUnavailable,
     /// RFC 7009 §2.2.1: the token type can't be revoked here.
@@ -61,6 +71,11 @@ impl ErrorCode {
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::AccessDenied => "access_denied",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::NotFound => "not_found",
@@ -82,6 +97,11 @@ impl ErrorCode {
             | Self::InvalidTarget
             | Self::InvalidAuthorizationDetails
             | Self::InvalidDpopProof
+            | Self::UnsupportedResponseType
+            | Self::LoginRequired
+            | Self::ConsentRequired
+            | Self::InvalidClientMetadata
+            | Self::InvalidRedirectUri
             | Self::UnsupportedTokenType => StatusCode::BAD_REQUEST,
             Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope | Self::AccessDenied => StatusCode::FORBIDDEN,

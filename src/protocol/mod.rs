@@ -6,6 +6,7 @@ pub mod error_code;
 pub mod http_uri;
 pub mod numeric_date;
 pub mod params;
+pub mod pkce;
 pub mod resource;
 pub mod scope;
 pub mod spiffe_id;

@@ -4,6 +4,10 @@
 pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// `grant_type` of a client acting for nobody (RFC 6749 §4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// `grant_type` of a code that a person's browser has brought (RFC 6749 §4.1.3).
+pub const AUTHORIZATION_CODE: &str = "authorization_code";
+/// `grant_type` of a refresh token (RFC 6749 §6).
+pub const REFRESH_TOKEN: &str = "refresh_token";
 /// `client_assertion_type` of a JWT that the client signs itself (RFC 7523 §2.2).
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// `client_assertion_type` of a JWT-SVID (draft-ietf-oauth-spiffe-client-auth-02 §4.1).

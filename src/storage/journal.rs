@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::grants::Redemption;
 use super::macros::execute;
 use super::marks::{self, Mark};
 use super::tasks::NewTask;
@@ -34,6 +35,8 @@ pub struct Mint {
     pub claims: Arc<AccessTokenClaims>,
     /// The key that signed it.
     pub kid: Option<String>,
+    /// The code or refresh token that it redeems.
+    pub redemption: Option<Redemption>,
     /// The tokens that it was made from, each with its key: what cuts them, cuts it.
     pub rests_on: Vec<(Arc<AccessTokenClaims>, Option<String>)>,
 }
@@ -169,6 +172,11 @@ async fn write(db: &Db, entries: &mut [Entry], now: Timestamp) -> Result<Vec<Out
             }
             let refusal =
                 spent.flatten().or_else(|| entry.mint.as_ref().and_then(|mint| hit(mint, &entry.rev, &news)));
+            let redemption = entry.mint.as_ref().and_then(|mint| mint.redemption.as_ref());
+            let refusal = match (refusal, redemption) {
+                (None, Some(redemption)) => redemption.redeem(&mut tx, &tenant, now).await?,
+                _ => refusal,
+            };
             outcomes[*index] = refusal.map_or(Outcome::Committed, Outcome::Refused);
             if let Some(refusal) = refusal {
                 entry.mint = None;

@@ -113,6 +113,72 @@ statements! {
         ON CONFLICT DO NOTHING RETURNING mark";
     MARKS_PRUNE = "DELETE FROM single_use WHERE expires_at < $1";
 
+    REQUEST_INSERT = "INSERT INTO authorization_requests (tenant, id, client_id, body, browser, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    REQUEST = "SELECT client_id, body, browser, expires_at FROM authorization_requests WHERE tenant = $1 AND id = $2";
+    REQUEST_DELETE = "DELETE FROM authorization_requests WHERE tenant = $1 AND id = $2";
+    REQUESTS_PRUNE = "DELETE FROM authorization_requests WHERE expires_at < $1";
+
+    LOGIN_INSERT = "INSERT INTO upstream_logins (tenant, state, idp, request, browser, nonce, verifier, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    LOGIN_REDEEM = "UPDATE upstream_logins SET redeemed_at = $3 WHERE tenant = $1 AND state = $2 AND redeemed_at IS NULL
+        AND expires_at > $3 AND browser = $4 RETURNING idp, request, nonce, verifier";
+    LOGINS_PRUNE = "DELETE FROM upstream_logins WHERE expires_at < $1";
+
+    SESSION_INSERT = "INSERT INTO sessions (tenant, id, secret, user_id, idp, issuer, subject, upstream_sid, name, email, groups,
+        signed_in_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    SESSION_BY_SECRET = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
+        ended_at FROM sessions WHERE tenant = $1 AND secret = $2";
+    SESSION = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
+        ended_at FROM sessions WHERE tenant = $1 AND id = $2";
+    SESSIONS_OF_IDP = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
+        ended_at FROM sessions WHERE tenant = $1 AND idp = $2 AND ended_at IS NULL ORDER BY id";
+    SESSION_END = "UPDATE sessions SET ended_at = $3 WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";
+    SESSIONS_PRUNE = "DELETE FROM sessions WHERE tenant = $1 AND expires_at < $2 AND NOT EXISTS
+        (SELECT 1 FROM grants WHERE grants.tenant = sessions.tenant AND grants.sid = sessions.id)";
+
+    CONSENT_INSERT = "INSERT INTO consents (tenant, id, user_id, client_id, agent, resource, scope, authorization_details,
+        given_at, changed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
+    CONSENT_WIDEN = "UPDATE consents SET scope = $3, authorization_details = $4, changed_at = $5, expires_at = $6
+        WHERE tenant = $1 AND id = $2 AND withdrawn_at IS NULL";
+    CONSENT = "SELECT id, user_id, client_id, agent, resource, scope, authorization_details, given_at, changed_at, expires_at,
+        withdrawn_at FROM consents WHERE tenant = $1 AND id = $2";
+    CONSENTS_OF_USER = "SELECT id, user_id, client_id, agent, resource, scope, authorization_details, given_at, changed_at,
+        expires_at, withdrawn_at FROM consents WHERE tenant = $1 AND user_id = $2 AND withdrawn_at IS NULL AND expires_at > $3
+        ORDER BY id LIMIT 1000";
+    CONSENT_WITHDRAW = "UPDATE consents SET withdrawn_at = $3 WHERE tenant = $1 AND id = $2 AND withdrawn_at IS NULL";
+
+    CODE_INSERT = "INSERT INTO authorization_codes (tenant, hash, body, expires_at) VALUES ($1, $2, $3, $4)";
+    CODE = "SELECT body, expires_at, redeemed_at FROM authorization_codes WHERE tenant = $1 AND hash = $2";
+    CODE_REDEEM = "UPDATE authorization_codes SET redeemed_at = $3
+        WHERE tenant = $1 AND hash = $2 AND redeemed_at IS NULL AND expires_at > $3";
+    CODES_PRUNE = "DELETE FROM authorization_codes WHERE expires_at < $1";
+
+    GRANT_INSERT = "INSERT INTO grants (tenant, task, client_id, user_id, sid, consent, body, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    GRANT = "SELECT body FROM grants WHERE tenant = $1 AND task = $2";
+    GRANTS_PRUNE = "DELETE FROM grants WHERE tenant = $1 AND expires_at < $2";
+    REFRESH_INSERT = "INSERT INTO refresh_tokens (tenant, hash, task, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING";
+    REFRESH = "SELECT task, expires_at, used_at FROM refresh_tokens WHERE tenant = $1 AND hash = $2";
+    /// A second use within the window finds the one successor, as long as nobody has used that.
+    REFRESH_ROTATE = "UPDATE refresh_tokens SET used_at = COALESCE(used_at, $3), successor = $4
+        WHERE tenant = $1 AND hash = $2 AND expires_at > $3 AND (used_at IS NULL OR (used_at >= $5 AND successor = $4
+        AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS next
+            WHERE next.tenant = $1 AND next.hash = $4 AND next.used_at IS NOT NULL)))";
+    REFRESH_USE = "UPDATE refresh_tokens SET used_at = $3 WHERE tenant = $1 AND hash = $2 AND expires_at > $3";
+    REFRESH_PRUNE = "DELETE FROM refresh_tokens WHERE expires_at < $1";
+
+    TASKS_OF_SUB = "SELECT id, ancestors, agent, sub, purpose, opened_at, deadline, ended_at FROM tasks
+        WHERE tenant = $1 AND sub = $2 AND ended_at IS NULL AND deadline > $3 ORDER BY id LIMIT 1000";
+    TASKS_END_OF_CONSENT = "UPDATE tasks SET ended_at = $3 WHERE tenant = $1 AND ended_at IS NULL AND id IN
+        (SELECT task FROM grants WHERE tenant = $1 AND consent = $2)";
+    USERS_OF_ISSUER = "SELECT DISTINCT users.id FROM users JOIN tokens ON tokens.tenant = users.tenant AND tokens.sub = users.id
+        WHERE users.tenant = $1 AND users.issuer = $2 AND tokens.exp > $3 ORDER BY users.id";
+
+    REGISTERED_CLIENT_INSERT = "INSERT INTO registered_clients (tenant, id, body, created_at) VALUES ($1, $2, $3, $4)";
+    REGISTERED_CLIENT = "SELECT body FROM registered_clients WHERE tenant = $1 AND id = $2";
+
     AUDIT_INSERT = "INSERT INTO audit (tenant, seq, at, body, hash)
         SELECT $1, value->>0, value->>1, value->>2, value->>3 FROM json_each($2)",
         postgres "INSERT INTO audit (tenant, seq, at, body, hash)

@@ -63,6 +63,26 @@ pub async fn opened_by(tx: &mut Tx, tenant: &str, jti: &str) -> Result<Vec<Strin
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
+/// The running tasks in which somebody acts for this person, oldest first.
+pub async fn of_sub(
+    tx: &mut Tx,
+    tenant: &str,
+    sub: &str,
+    now: Timestamp,
+) -> Result<Vec<TaskRecord>, StorageError> {
+    Ok(fetch!(fetch_all, tx, TaskRecord, sql::TASKS_OF_SUB, tenant, sub, now.0)?)
+}
+
+/// Ends the tasks that a person has granted under a consent.
+pub async fn end_of_consent(
+    tx: &mut Tx,
+    tenant: &str,
+    consent: &str,
+    now: Timestamp,
+) -> Result<u64, StorageError> {
+    Ok(execute!(tx, sql::TASKS_END_OF_CONSENT, tenant, consent, now.0)?)
+}
+
 /// Ends a task; whether it was running.
 pub async fn end(tx: &mut Tx, tenant: &str, id: &str, now: Timestamp) -> Result<bool, StorageError> {
     Ok(execute!(tx, sql::TASK_END, tenant, id, now.0)? == 1)

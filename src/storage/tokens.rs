@@ -65,6 +65,17 @@ pub async fn of_client(
     Ok(fetch!(fetch_all, tx, TokenRecord, sql::TOKENS_OF_CLIENT, tenant, client_id, now.0, limit)?)
 }
 
+/// The people of one identity provider for whom tokens are alive.
+pub async fn users_of_issuer(
+    tx: &mut Tx,
+    tenant: &str,
+    issuer: &str,
+    now: Timestamp,
+) -> Result<Vec<String>, StorageError> {
+    let rows = fetch!(fetch_all, tx, (String,), sql::USERS_OF_ISSUER, tenant, issuer, now.0)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
 /// Forgets records whose ids (which sort by time) are below `before`; the audit trail keeps the decision.
 pub async fn prune(tx: &mut Tx, tenant: &str, before: &str) -> Result<u64, StorageError> {
     Ok(execute!(tx, sql::TOKENS_PRUNE, tenant, before)?)

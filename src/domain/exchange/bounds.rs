@@ -70,8 +70,12 @@ impl<'a> Bounds<'a> {
     /// tried before a group's; if none fits, the first one's refusal is the answer.
     pub(super) fn under_consents(&self, user: &'a UpstreamUser) -> Result<GrantedUnder<'a>, Stopped> {
         let who = (user.subject.as_str(), user.groups.as_slice());
-        let consents =
+        let mut consents =
             self.registry.consents_for(&self.agent.agent, &self.resource.resource, &user.issuer, who);
+        let here = |given: &&Consent| {
+            given.agent == self.agent.agent && given.resource == self.resource.resource
+        };
+        consents.extend(user.given.iter().filter(here));
         if consents.is_empty() {
             return Err(Stopped::at(Rule::MayAct)(Refusal::ConsentMissing));
         }

@@ -154,9 +154,30 @@ pub struct Client {
     /// How it proves who it is.
     #[serde(default)]
     pub identities: Vec<Identity>,
+    /// Where a person's browser may be sent back to, compared byte for byte; a loopback address may have any port. Without
+    /// one the client can't ask people for anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<String>,
+    /// The resources that it may ask for; every one that is registered when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub resources: Vec<ResourceUri>,
     /// What it may do at the administrative API; nothing when absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub administrator: Vec<Administrator>,
+}
+
+/// How clients come in that no administrator has registered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registration {
+    /// Whether a client may describe itself by a Client ID Metadata Document: its `client_id` is the document's URL.
+    pub metadata_documents: bool,
+    /// The hosts that such documents may come from; every host when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metadata_document_hosts: Vec<String>,
+    /// Whether a client may register itself (RFC 7591). MCP has deprecated that: off.
+    pub dynamic: bool,
 }
 
 /// A verifier that sits at a resource.

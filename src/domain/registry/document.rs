@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Agent, Client, Enforcer, IdentityProvider, Resource, TrustDomain, scope_list};
+use super::{Agent, Client, Enforcer, IdentityProvider, Person, Registration, Resource, TrustDomain, scope_list};
 use crate::protocol::authorization_details::AuthorizationDetails;
 use crate::protocol::resource::ResourceUri;
 use crate::protocol::scope::Scope;
@@ -42,6 +42,11 @@ pub struct TenantSection {
     pub enforcers: Vec<Enforcer>,
     /// Consents given by an administrator.
     pub consents: Vec<Consent>,
+    /// People who may sign in without any proof, on a server that is started with `--dev` alone.
+    pub people: Vec<Person>,
+    /// How clients that no administrator has registered may come in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
     /// Cedar policies; absent permits what every other rule permits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policies: Option<String>,
@@ -130,12 +135,14 @@ pub enum Kind {
     Client,
     Enforcer,
     Consent,
+    Person,
+    Registration,
     Policies,
 }
 
 impl Kind {
     /// Every kind, in the order of the document.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TrustDomain,
         Self::IdentityProvider,
         Self::Resource,
@@ -144,6 +151,8 @@ impl Kind {
         Self::Client,
         Self::Enforcer,
         Self::Consent,
+        Self::Person,
+        Self::Registration,
         Self::Policies,
     ];
 
@@ -158,6 +167,8 @@ impl Kind {
             Self::Client => "client",
             Self::Enforcer => "enforcer",
             Self::Consent => "consent",
+            Self::Person => "person",
+            Self::Registration => "registration",
             Self::Policies => "policies",
         }
     }
@@ -192,6 +203,8 @@ impl TenantSection {
         push(&mut entries, Kind::Client, &self.clients, |entry| &entry.client)?;
         push(&mut entries, Kind::Enforcer, &self.enforcers, |entry| &entry.enforcer)?;
         push(&mut entries, Kind::Consent, &self.consents, |entry| &entry.consent)?;
+        push(&mut entries, Kind::Person, &self.people, |entry| &entry.subject)?;
+        push(&mut entries, Kind::Registration, self.registration.as_slice(), |_| "clients")?;
         if let Some(policies) = &self.policies {
             entries.push((Kind::Policies, "cedar".into(), Value::String(policies.clone())));
         }
@@ -215,6 +228,8 @@ impl TenantSection {
                 "client" => section.clients.push(read(body, at)?),
                 "enforcer" => section.enforcers.push(read(body, at)?),
                 "consent" => section.consents.push(read(body, at)?),
+                "person" => section.people.push(read(body, at)?),
+                "registration" => section.registration = Some(read(body, at)?),
                 "policies" => section.policies = Some(read(body, at)?),
                 _ => {
                     return Err(RegistryError::new(at(), "this kind of entry is unknown to this version"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::check::{check_agent, check_consent, check_resource, detail_types, inline, principal, remote};
 use super::{
-    Administrator, Agent, Ceiling, Consent, Grantee, IdentityProvider, RegistryError, Resource, Status,
+    Administrator, Agent, Ceiling, Client, Consent, Grantee, IdentityProvider, RegistryError, Resource, Status,
     TenantSection, TrustDomain,
 };
 use crate::domain::narrowing::DetailTypes;
@@ -210,6 +210,11 @@ impl Registry {
     /// The agent of that id.
     pub fn agent(&self, id: &str) -> Option<&Agent> {
         Some(&self.section.agents[*self.agents.get(id)?])
+    }
+
+    /// The client of that id.
+    pub fn client(&self, id: &str) -> Option<&Client> {
+        self.section.clients.iter().find(|client| client.client == id)
     }
 
     /// The resource of that URI.

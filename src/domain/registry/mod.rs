@@ -8,12 +8,12 @@ mod index;
 mod resource;
 mod upstream;
 
-pub use agent::{Administrator, Agent, Ceiling, Client, Enforcer, Identity, Status};
+pub use agent::{Administrator, Agent, Ceiling, Client, Enforcer, Identity, Registration, Status};
 pub use changes::{Action, Change, changes};
 pub use document::{Consent, Document, Grantee, Kind, RegistryError, TenantSection, json_schema};
 pub use index::{KeySource, Principal, PrincipalKind, Registry, ended_session};
 pub use resource::{Downstream, Impact, Resource, SenderConstraint, TokenFormat, TokenRules, Tool};
-pub use upstream::{BundleSource, IdentityProvider, TrustDomain};
+pub use upstream::{BundleSource, IdentityProvider, Person, SignIn, TrustDomain};
 
 /// Scopes are written as a list in the registry and as one string on the wire.
 pub(crate) mod scope_list {

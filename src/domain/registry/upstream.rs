@@ -17,7 +17,17 @@ pub struct IdentityProvider {
     /// Whether its tokens are accepted.
     #[serde(default)]
     pub status: Status,
-    /// Its keys, written here.
+    /// What people see; its `id` where it is empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// How people sign in with it; they can't where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignIn>,
+    /// Whether its identity assertion grants (ID-JAG) are accepted: it then decides, in place of the person, that a client
+    /// may have a token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub id_jag: bool,
+    /// Its keys, written here. Without either, a provider for sign-in says where its keys are (OpenID Connect Discovery).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Value>,
     /// Or where it publishes them; https.
@@ -30,6 +40,44 @@ pub struct IdentityProvider {
     /// The claim that lists a person's groups.
     #[serde(default = "groups", skip_serializing_if = "String::is_empty")]
     pub groups_claim: String,
+}
+
+/// How people sign in with an identity provider: this server is a client of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The `client_id` that the provider knows this server by.
+    pub client_id: String,
+    /// A file on the server that holds the client secret; without it this server is a public client there, with PKCE alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_file: Option<String>,
+    /// The scopes that are asked for; `openid` is among them.
+    #[serde(default = "sign_in_scopes")]
+    pub scopes: Vec<String>,
+    /// The e-mail domains whose people are sent to this provider without being asked which one is theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+}
+
+fn sign_in_scopes() -> Vec<String> {
+    ["openid", "profile", "email"].map(str::to_owned).into()
+}
+
+/// Somebody who may sign in by a click, on a server that is started with `--dev`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Who, at the development sign-in.
+    pub subject: String,
+    /// What is shown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// An e-mail address: a label, never an identity.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub email: String,
+    /// Groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 fn groups() -> String {

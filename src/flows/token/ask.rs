@@ -6,7 +6,9 @@ use crate::flows::Credentials;
 use crate::protocol::authorization_details::AuthorizationDetails;
 use crate::protocol::params::{Params, ParamsError};
 use crate::protocol::scope::Scope;
-use crate::protocol::token_type::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE, TokenType};
+use crate::protocol::token_type::{
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE, TokenType,
+};
 
 /// The parameters of a token request, each taken once.
 #[derive(Debug, Default)]
@@ -25,6 +27,14 @@ pub struct Form<'a> {
     pub actor_token_type: Option<&'a str>,
     /// `requested_token_type`.
     pub requested_token_type: Option<&'a str>,
+    /// `code`.
+    pub code: Option<&'a str>,
+    /// `redirect_uri`.
+    pub redirect_uri: Option<&'a str>,
+    /// `code_verifier`.
+    pub code_verifier: Option<&'a str>,
+    /// `refresh_token`.
+    pub refresh_token: Option<&'a str>,
     /// `resource` and `audience`.
     pub targets: Vec<&'a str>,
     /// `scope`.
@@ -49,6 +59,17 @@ pub enum Ask<'a> {
     },
     /// Client credentials.
     ClientCredentials,
+    /// A code that a person's browser has brought.
+    AuthorizationCode {
+        /// The code.
+        code: &'a str,
+        /// Where it was brought, if the client says so.
+        redirect_uri: Option<&'a str>,
+        /// The proof that the client is the one that asked.
+        code_verifier: &'a str,
+    },
+    /// A refresh token.
+    RefreshToken(&'a str),
 }
 
 impl From<ParamsError> for Refusal {
@@ -79,6 +100,10 @@ impl<'a> Form<'a> {
             actor_token: params.one("actor_token")?,
             actor_token_type: params.one("actor_token_type")?,
             requested_token_type: params.one("requested_token_type")?,
+            code: params.one("code")?,
+            redirect_uri: params.one("redirect_uri")?,
+            code_verifier: params.one("code_verifier")?,
+            refresh_token: params.one("refresh_token")?,
             targets,
             scope: params.one("scope")?,
             authorization_details: params.one("authorization_details")?,
@@ -92,9 +117,18 @@ impl<'a> Form<'a> {
         match self.grant_type {
             Some(TOKEN_EXCHANGE) => self.exchange(),
             Some(CLIENT_CREDENTIALS) => Ok(Ask::ClientCredentials),
+            Some(AUTHORIZATION_CODE) => self.authorization_code(),
+            Some(REFRESH_TOKEN) => self.refresh_token.map(Ask::RefreshToken).ok_or(Refusal::ParameterMissing),
             Some(_) => Err(Refusal::GrantTypeUnsupported),
             None => Err(Refusal::ParameterMissing),
         }
+    }
+
+    fn authorization_code(&self) -> Result<Ask<'a>, Refusal> {
+        let code = self.code.ok_or(Refusal::ParameterMissing)?;
+        // OAuth 2.1 §4.1.3: `code_verifier` is REQUIRED where the authorization request had a `code_challenge`; here each has.
+        let code_verifier = self.code_verifier.ok_or(Refusal::CodeVerifierMissing)?;
+        Ok(Ask::AuthorizationCode { code, redirect_uri: self.redirect_uri, code_verifier })
     }
 
     fn exchange(&self) -> Result<Ask<'a>, Refusal> {

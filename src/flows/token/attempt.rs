@@ -24,6 +24,8 @@ pub(super) struct Attempt<'a> {
     pub(super) mark: Option<Mark>,
     /// The tokens of ours that the request rests on.
     pub(super) rests_on: Vec<(Arc<AccessTokenClaims>, Option<String>)>,
+    /// The task of the grant whose code or refresh token was presented.
+    pub(super) grant_task: Option<String>,
     /// The rule that is being decided.
     pub(super) rule: Rule,
     /// What an explanation says beside the refusal; the caller is never told.
@@ -47,6 +49,7 @@ impl<'a> Attempt<'a> {
             event: token_event(),
             mark: None,
             rests_on: Vec::new(),
+            grant_task: None,
             rule: Rule::Authenticate,
             because: None,
         }

@@ -4,9 +4,9 @@ use super::ask::{Ask, Form};
 use super::attempt::Attempt;
 use super::mint::{self, Minted};
 use super::response::TokenResponse;
-use crate::domain::exchange::{self, Rule, Subject};
+use crate::domain::exchange::{self, Rule, Subject, UpstreamUser};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Impact, Principal, PrincipalKind, SenderConstraint};
+use crate::domain::registry::{Principal, PrincipalKind, SenderConstraint};
 use crate::domain::task;
 use crate::flows::client_authentication::claimed;
 use crate::flows::{FlowError, authenticate, own_token, subject_token, svid};
@@ -17,6 +17,9 @@ use crate::storage::journal::Mint;
 impl Attempt<'_> {
     /// Rules 1 to 9: refuses at the first that fails, else mints.
     pub(super) async fn decide(&mut self, form: &Form<'_>) -> Result<(Mint, TokenResponse), FlowError> {
+        if let Ask::AuthorizationCode { .. } | Ask::RefreshToken(_) = form.ask()? {
+            return Ok(self.decide_for_client(form).await?.into_parts(false));
+        }
         let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
         let client =
             client.inspect_err(|_| self.event.client_id = claimed(self.state, form.credentials.assertion))?;
@@ -44,6 +47,10 @@ impl Attempt<'_> {
         }
         let subject = match ask {
             Ask::ClientCredentials => Subject::Nobody,
+            // Agents exchange tokens; what a person has granted to a client is the client's.
+            Ask::AuthorizationCode { .. } | Ask::RefreshToken(_) => {
+                return Err(Refusal::GrantNotForThisClient.into());
+            }
             Ask::Exchange { subject, actor } => {
                 let actor_task = self.check_actor(principal, actor).await?;
                 self.rule = Rule::Subject;
@@ -58,7 +65,19 @@ impl Attempt<'_> {
             }
         };
         self.note_subject(&subject);
-        self.grant(principal, &subject, &request)
+        let decided = self.grant(principal, &subject, &request);
+        match (decided, subject) {
+            // No administrator has said yes; the person may have. Looked up only now: most tokens need no look.
+            (Err(FlowError::Refused(refusal)), Subject::Upstream(user)) if is_about_consent(refusal) => {
+                let (server, tenant) = (self.server, self.tenant);
+                let given = subject_token::given(server, tenant, &user, &principal.id, self.now).await?;
+                if given.is_empty() {
+                    return Err(refusal.into());
+                }
+                self.grant(principal, &Subject::Upstream(UpstreamUser { given, ..user }), &request)
+            }
+            (decided, _) => decided,
+        }
     }
 
     /// Rules 4 to 9.
@@ -77,7 +96,7 @@ impl Attempt<'_> {
                 stopped.refusal
             })?;
         self.rule = Rule::Policy;
-        let tools = impacts(registry, &bounded);
+        let tools = mint::impacts(registry, bounded.resource, &bounded.authorization_details);
         let named: Vec<_> = tools.iter().map(|(name, impact)| (name.clone(), impact.as_str())).collect();
         match self.state.policy.decide(&bounded, &named, self.now) {
             Verdict::Permit => {}
@@ -147,6 +166,18 @@ impl Attempt<'_> {
     }
 }
 
+/// Whether another consent could lead to another answer.
+fn is_about_consent(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::ConsentMissing
+            | Refusal::ConsentExpired
+            | Refusal::ScopeExceedsConsent
+            | Refusal::DetailsExceedConsent
+            | Refusal::NothingToGrant
+    )
+}
+
 /// A subject of one task and an actor of another, each genuine, must not be spliced into one token.
 fn check_same_task(subject: &Subject, actor_task: Option<&str>) -> Result<(), Refusal> {
     match (subject, actor_task) {
@@ -157,22 +188,4 @@ fn check_same_task(subject: &Subject, actor_task: Option<&str>) -> Result<(), Re
         }
         _ => Ok(()),
     }
-}
-
-/// The tools that would be granted, each with its impact; one that the resource doesn't declare counts as the worst.
-fn impacts(
-    registry: &crate::domain::registry::Registry,
-    bounded: &exchange::Bounded<'_>,
-) -> Vec<(String, Impact)> {
-    let names =
-        registry.detail_types.tools_for(&bounded.authorization_details, bounded.resource.resource.as_str());
-    let impact =
-        |name: &String| bounded.resource.tool(name).map_or(Impact::ExternalWrite, |tool| tool.impact);
-    names
-        .into_iter()
-        .map(|name| {
-            let impact = impact(&name);
-            (name, impact)
-        })
-        .collect()
 }

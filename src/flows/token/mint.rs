@@ -8,7 +8,7 @@ use super::response::TokenResponse;
 use crate::domain::access_token::expiry;
 use crate::domain::exchange::{Bounded, Request, Subject};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Impact, Principal, PrincipalKind, TokenFormat};
+use crate::domain::registry::{Impact, Principal, PrincipalKind, Registry, Resource, TokenFormat};
 use crate::domain::task::TaskPlan;
 use crate::flows::own_token::OPAQUE_PREFIX;
 use crate::flows::{FlowError, feed};
@@ -18,7 +18,9 @@ use crate::protocol::claims::{ACCESS_TOKEN_TYP, AccessTokenClaims};
 use crate::protocol::resource::ResourceUri;
 use crate::protocol::scope::Scope;
 use crate::protocol::token_type::TokenType;
+use crate::secret::Secret;
 use crate::storage::StorageError;
+use crate::storage::grants::Redemption;
 use crate::storage::journal::Mint;
 use crate::storage::tasks::NewTask;
 use crate::storage::tokens::NewToken;
@@ -30,9 +32,26 @@ pub(super) struct Minted {
     token: String,
     record: Mint,
     deadline: Option<Timestamp>,
+    refresh_token: Option<Secret>,
 }
 
 impl Minted {
+    /// With the task's deadline for the answer.
+    pub(super) fn until(self, deadline: Timestamp) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// With what is redeemed in the transaction that writes the token.
+    pub(super) fn redeeming(mut self, redemption: Redemption) -> Self {
+        self.record.redemption = Some(redemption);
+        self
+    }
+
+    /// With the refresh token that goes out beside it.
+    pub(super) fn refreshed_by(self, refresh_token: Option<Secret>) -> Self {
+        Self { refresh_token, ..self }
+    }
+
     pub(super) fn into_parts(self, exchanged: bool) -> (Mint, TokenResponse) {
         let claims = &self.claims;
         let response = TokenResponse {
@@ -41,6 +60,7 @@ impl Minted {
             issued_token_type: exchanged.then_some(TokenType::AccessToken.as_str()),
             token_type: "Bearer",
             expires_in: claims.exp.since(claims.iat),
+            refresh_token: self.refresh_token.map(|token| token.expose().to_owned()),
             scope: claims.scope.clone(),
             authorization_details: claims.authorization_details.clone(),
             task: claims.task.clone(),
@@ -101,7 +121,7 @@ pub(super) fn for_agent(
     };
     let rules = (bounded.resource.token.format, bounded.resource.token.alg);
     let minted = write(attempt, claims, rules, (task, user))?;
-    Ok(Minted { deadline: Some(deadline), ..minted })
+    Ok(minted.until(deadline))
 }
 
 /// Mints for an administrator's tool or an enforcer: for this server's own endpoints, within its own rights.
@@ -200,9 +220,26 @@ fn new_task(
     )
 }
 
+/// The tools that would be granted, each with its impact; one that the resource doesn't declare counts as the worst.
+pub(super) fn impacts(
+    registry: &Registry,
+    resource: &Resource,
+    details: &AuthorizationDetails,
+) -> Vec<(String, Impact)> {
+    let impact = |name: &String| resource.tool(name).map_or(Impact::ExternalWrite, |tool| tool.impact);
+    let names = registry.detail_types.tools_for(details, resource.resource.as_str());
+    names
+        .into_iter()
+        .map(|name| {
+            let impact = impact(&name);
+            (name, impact)
+        })
+        .collect()
+}
+
 type User = (String, String, String, Timestamp);
 
-fn write(
+pub(super) fn write(
     attempt: &mut Attempt<'_>,
     claims: AccessTokenClaims,
     (format, algorithm): (TokenFormat, Algorithm),
@@ -238,8 +275,8 @@ fn write(
         stored,
     );
     let rests_on = std::mem::take(&mut attempt.rests_on);
-    let record = Mint { token: row, task, user, claims: claims.clone(), kid, rests_on };
-    Ok(Minted { claims, token, record, deadline: None })
+    let record = Mint { token: row, task, user, claims: claims.clone(), kid, redemption: None, rests_on };
+    Ok(Minted { claims, token, record, deadline: None, refresh_token: None })
 }
 
 fn note(attempt: &mut Attempt<'_>, claims: &AccessTokenClaims) {

@@ -2,9 +2,12 @@
 
 mod ask;
 mod attempt;
+mod authorization_code;
 mod decide;
 mod explain;
 mod mint;
+mod mint_client;
+mod refresh_token;
 mod response;
 
 use std::sync::Arc;
@@ -13,7 +16,7 @@ pub use ask::{Ask, Form};
 pub use explain::{Explanation, RuleReport, explain};
 pub use response::TokenResponse;
 
-use super::{FlowError, Server, Tenant};
+use super::{FlowError, Server, Tenant, revocation};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::refusal::Refusal;
 use crate::storage::journal::{Entry, Outcome};
@@ -41,6 +44,7 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
         if let Some(refusal) = unrecorded(server, tenant, &attempt, refusal) {
             return Err(refusal.into());
         }
+        let bought = attempt.grant_task;
         let mut event = attempt.event;
         event.rev = Some(rev.clone());
         if let Some(refusal) = refusal {
@@ -58,7 +62,19 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
             event,
             more: Vec::new(),
         };
-        match (server.journal.record(entry).await?, response, refusal) {
+        let outcome = server.journal.record(entry).await?;
+        let refusal = refusal.or(match outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            _ => None,
+        });
+        // RFC 6749 §4.1.2, RFC 9700 §4.14.2: what was used twice may have been stolen; what it has bought ends before the
+        // second user hears of it.
+        if let (Some(Refusal::AuthorizationCodeAlreadyRedeemed | Refusal::RefreshTokenReplayed), Some(task)) =
+            (refusal, &bought)
+        {
+            revocation::end_task(server, tenant, task, refusal.map_or("", Refusal::rule)).await?;
+        }
+        match (outcome, response, refusal) {
             (Outcome::Committed, Some(response), _) => {
                 if let Some(user) = user {
                     server.seen_users.insert(user, ());

@@ -18,6 +18,9 @@ pub struct TokenResponse {
     pub token_type: &'static str,
     /// Seconds until it expires.
     pub expires_in: i64,
+    /// The refresh token, for clients that people use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
     /// Granted scopes.
     #[serde(skip_serializing_if = "Scope::is_empty")]
     pub scope: Scope,

@@ -1,0 +1,269 @@
+//! A person's answer to a client's request (design section 10): what is shown, and what becomes of it.
+
+use serde_json::json;
+
+use super::authorize::{ReturnAddress, waiting};
+use super::clients::{KnownClient, Origin};
+use super::{FlowError, Server, Tenant, TenantState};
+use crate::domain::audit::{Event, EventKind};
+use crate::domain::authorization::{AuthorizationRequest, CODE_LIFETIME, Grant, Prompt};
+use crate::domain::narrowing::DetailTypes;
+use crate::domain::refusal::Refusal;
+use crate::protocol::authorization_details::AuthorizationDetails;
+use crate::protocol::scope::Scope;
+use crate::secret::{Digest, Secret};
+use crate::storage::consents::{self, GivenConsent};
+use crate::storage::sessions::Session;
+use crate::storage::tenants::Head;
+use crate::storage::{Tx, audit, grants, requests, tenants};
+use crate::time::Timestamp;
+
+/// The prefix of codes.
+const CODE_PREFIX: &str = "tpc";
+/// How often an answer is decided again when the registry moves under it.
+const ATTEMPTS: usize = 4;
+
+/// What a person is asked, beside what the person has said yes to before.
+#[derive(Debug)]
+pub struct Question {
+    /// What is asked.
+    pub request: AuthorizationRequest,
+    /// By whom.
+    pub client: KnownClient,
+    /// Where the browser goes afterwards.
+    pub back: ReturnAddress,
+    /// The yes that there is to the same client at the same resource for the same agent.
+    pub given: Option<GivenConsent>,
+    /// The scopes that are new.
+    pub new_scope: Scope,
+    /// The details that are new.
+    pub new_details: AuthorizationDetails,
+}
+
+impl Question {
+    /// Whether the person has said yes to all of it before.
+    pub fn is_covered(&self) -> bool {
+        self.given.is_some() && self.new_scope.is_empty() && self.new_details.is_empty()
+    }
+
+    /// Whether it may be answered without the person.
+    ///
+    /// OAuth 2.1 §7.1: "the authorization server SHOULD NOT process authorization requests automatically without user consent
+    /// or interaction, except when the identity of the client can be assured": by its keys, or by an https redirect of a
+    /// client that is known beforehand.
+    pub fn answers_itself(&self) -> bool {
+        let assured = self.client.confidential
+            || (self.client.origin != Origin::Dynamic && self.request.redirect_uri.starts_with("https://"));
+        self.is_covered() && assured && self.request.prompt != Prompt::Consent
+    }
+}
+
+/// How long a yes may last: for how many seconds, in the order in which they are offered.
+pub const EXPIRIES: [i64; 3] = [86_400, 30 * 86_400, 90 * 86_400];
+/// The one that is chosen where the person chooses none.
+pub const DEFAULT_EXPIRY: i64 = 30 * 86_400;
+
+/// What the request that waits in this browser asks of this person.
+pub async fn question(
+    server: &Server,
+    tenant: &Tenant,
+    (handle, browser): (&str, &Digest),
+    session: &Session,
+) -> Result<Question, FlowError> {
+    let (request, client, back) = waiting(server, tenant, handle, browser).await?;
+    let state = tenant.state();
+    let mut tx = server.db.read().await?;
+    let given = consents::of_user(&mut tx, &tenant.name, &session.user, server.clock.now()).await?;
+    drop(tx);
+    let actor = request.requested_actor.as_deref().unwrap_or_default();
+    let same = |given: &GivenConsent| {
+        given.client_id == client.id && given.resource == request.resource && given.agent == actor
+    };
+    // The newest: an older one that overlaps with it has been widened instead of repeated.
+    let given = given.into_iter().rev().find(same);
+    let (new_scope, new_details) = difference(&state, &request, given.as_ref());
+    Ok(Question { request, client, back, given, new_scope, new_details })
+}
+
+/// What is asked and not covered by what is given.
+fn difference(
+    state: &TenantState,
+    request: &AuthorizationRequest,
+    given: Option<&GivenConsent>,
+) -> (Scope, AuthorizationDetails) {
+    let Some(given) = given else {
+        return (request.scope.clone(), request.authorization_details.clone());
+    };
+    let scope = request.scope.iter().filter(|token| !given.scope.contains(token));
+    let types = &state.registry.detail_types;
+    (
+        Scope::from_tokens(scope).unwrap_or_default(),
+        beyond(types, &request.authorization_details, &given.authorization_details),
+    )
+}
+
+/// The details that are not within `bound`.
+fn beyond(
+    types: &DetailTypes,
+    details: &AuthorizationDetails,
+    bound: &AuthorizationDetails,
+) -> AuthorizationDetails {
+    let alone = |detail: &crate::protocol::authorization_details::AuthorizationDetail| {
+        AuthorizationDetails::from_details(vec![detail.clone()])
+    };
+    let outside = details.iter().filter(|detail| {
+        alone(detail).map_or(true, |alone| types.within(&alone, bound).is_err())
+    });
+    AuthorizationDetails::from_details(outside.cloned().collect()).unwrap_or_default()
+}
+
+/// A person's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes, for so many seconds.
+    Allow(i64),
+    /// No.
+    Deny,
+}
+
+/// Writes down what the person has answered; where the browser goes then. Of two answers to one request one wins.
+pub async fn answer(
+    server: &Server,
+    tenant: &Tenant,
+    (handle, browser): (&str, &Digest),
+    session: &Session,
+    answer: Answer,
+) -> Result<String, FlowError> {
+    for _ in 0..ATTEMPTS {
+        tenant.check_fresh(server)?;
+        let state = tenant.state();
+        let question = question(server, tenant, (handle, browser), session).await?;
+        let now = server.clock.now();
+        let mut tx = server.db.write().await?;
+        let mut head = tenants::lock(&mut tx, &tenant.name).await?;
+        if head.registry_version != state.registry.version {
+            drop(tx);
+            server.refresh().await?;
+            continue;
+        }
+        if !requests::delete(&mut tx, &tenant.name, &Digest::of(handle.as_bytes())).await? {
+            return Err(Refusal::AuthorizationRequestGone.into());
+        }
+        if let Some(pushed) = &question.request.pushed
+            && !requests::delete_by_id(&mut tx, &tenant.name, pushed).await?
+        {
+            return Err(Refusal::AuthorizationRequestGone.into());
+        }
+        let mut event = event_of(&question, session);
+        event.rev = Some(head.rev.clone());
+        let to = match answer {
+            Answer::Deny => {
+                event = event.refused(Refusal::ConsentDenied.rule());
+                question.back.refused(Refusal::ConsentDenied)
+            }
+            Answer::Allow(seconds) => {
+                // Whoever was switched off while the page was open has not agreed to anything.
+                if state.registry.is_disabled(&session.user) || state.registry.is_session_ended(&session.id) {
+                    return Err(Refusal::SessionMissing.into());
+                }
+                let consent = agree(server, (&mut tx, &tenant.name), &question, session, (seconds, now)).await?;
+                event.consent = Some(consent.id.clone());
+                event.exp = Some(consent.expires_at);
+                let code = code(server, (&mut tx, &tenant.name), (&question, session), &consent, now).await?;
+                question.back.granted(&code)
+            }
+        };
+        write(&mut tx, &mut head, &event, now).await?;
+        tx.commit().await?;
+        return Ok(to);
+    }
+    Err(Refusal::Overloaded.into())
+}
+
+async fn write(tx: &mut Tx, head: &mut Head, event: &Event, now: Timestamp) -> Result<(), FlowError> {
+    audit::append(tx, head, &[event], now).await?;
+    Ok(tenants::save(tx, head).await?)
+}
+
+/// The person's yes: a new one, or the one that there is, widened.
+async fn agree(
+    server: &Server,
+    (tx, tenant): (&mut Tx, &str),
+    question: &Question,
+    session: &Session,
+    (seconds, now): (i64, Timestamp),
+) -> Result<GivenConsent, FlowError> {
+    let request = &question.request;
+    let expires_at = now.plus(seconds);
+    if let Some(given) = &question.given {
+        let scope = given.scope.iter().chain(request.scope.iter());
+        let details = given.authorization_details.iter().chain(question.new_details.iter());
+        let wider = GivenConsent {
+            scope: Scope::from_tokens(scope.collect::<std::collections::BTreeSet<_>>()).unwrap_or_default(),
+            authorization_details: AuthorizationDetails::from_details(details.cloned().collect())
+                .map_err(|_| Refusal::DetailsMalformed)?,
+            changed_at: now,
+            expires_at: given.expires_at.max(expires_at),
+            ..given.clone()
+        };
+        if consents::widen(tx, tenant, &wider).await? {
+            return Ok(wider);
+        }
+        // It was withdrawn this very moment: what was in it is asked for again.
+        return Err(Refusal::AuthorizationRequestGone.into());
+    }
+    let consent = GivenConsent {
+        id: server.entropy.ordered_id("con", now),
+        user: session.user.clone(),
+        client_id: question.client.id.clone(),
+        agent: request.requested_actor.clone().unwrap_or_default(),
+        resource: request.resource.clone(),
+        scope: request.scope.clone(),
+        authorization_details: request.authorization_details.clone(),
+        given_at: now,
+        changed_at: now,
+        expires_at,
+        withdrawn_at: None,
+    };
+    consents::insert(tx, tenant, &consent).await?;
+    Ok(consent)
+}
+
+async fn code(
+    server: &Server,
+    (tx, tenant): (&mut Tx, &str),
+    (question, session): (&Question, &Session),
+    consent: &GivenConsent,
+    now: Timestamp,
+) -> Result<Secret, FlowError> {
+    let request = &question.request;
+    let grant = Grant {
+        task: server.entropy.ordered_id("tsk", now),
+        client_id: question.client.id.clone(),
+        sub: session.user.clone(),
+        sid: session.id.clone(),
+        consent: consent.id.clone(),
+        resource: request.resource.clone(),
+        scope: request.scope.clone(),
+        authorization_details: request.authorization_details.clone(),
+        may_act: request.requested_actor.clone(),
+        expires_at: consent.expires_at,
+        redirect_uri: request.redirect_uri.clone(),
+        code_challenge: request.code_challenge.clone(),
+    };
+    let code = server.entropy.secret(CODE_PREFIX);
+    grants::insert_code(tx, tenant, &code.hash(), &grant, now.plus(CODE_LIFETIME)).await?;
+    Ok(code)
+}
+
+fn event_of(question: &Question, session: &Session) -> Event {
+    let mut event = Event::new(EventKind::Authorization, true);
+    let request = &question.request;
+    event.client_id = Some(question.client.id.clone());
+    event.sub = Some(session.user.clone());
+    event.resource = Some(request.resource.as_str().to_owned());
+    event.scope = request.scope.clone();
+    event.authorization_details = request.authorization_details.clone();
+    event.detail = Some(json!({ "session": session.id, "requested_actor": request.requested_actor }));
+    event
+}
