@@ -8,8 +8,8 @@ use cedar_policy::{
     EntityUid, PolicyId, PolicySet, Request, RestrictedExpression,
 };
 
-use crate::domain::exchange::Bounded;
-use crate::domain::registry::RegistryError;
+use crate::domain::registry::{Agent, Impact, RegistryError, Resource};
+use crate::protocol::scope::Scope;
 use crate::time::Timestamp;
 
 /// What policy says.
@@ -57,15 +57,15 @@ impl Policy {
         Ok(Self { set: Some(set) })
     }
 
-    /// Decides about what would be granted. Principal `Agent::"id"`, action `Action::"mint"`, resource
+    /// Decides about what would be granted. Principal `Agent::"id"` or `Client::"id"`, action `Action::"mint"`, resource
     /// `Resource::"uri"`; the context has `sub`, `person`, `scopes`, `tools`, `impacts`, `depth` and `now` (seconds).
     ///
     /// An error while evaluating any policy is a deny: a policy that can't be read must not be skipped.
-    pub fn decide(&self, granted: &Bounded<'_>, tools: &[(String, &'static str)], now: Timestamp) -> Verdict {
+    pub fn decide(&self, asked: &Asked<'_>, now: Timestamp) -> Verdict {
         let Some(set) = &self.set else {
             return Verdict::Permit;
         };
-        let Some((request, entities)) = question(granted, tools, now) else {
+        let Some((request, entities)) = question(asked, now) else {
             return Verdict::Deny("the request can't be put to policy".into());
         };
         let answer = Authorizer::new().is_authorized(&request, set, &entities);
@@ -117,37 +117,70 @@ fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
-fn question(
-    granted: &Bounded<'_>,
-    tools: &[(String, &'static str)],
-    now: Timestamp,
-) -> Option<(Request, Entities)> {
-    let (agent, resource) = (granted.agent, granted.resource);
-    let principal = uid("Agent", &agent.agent)?;
+/// What is put to policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who would hold the token.
+    pub who: Who<'a>,
+    /// For where.
+    pub resource: &'a Resource,
+    /// In whose name.
+    pub sub: &'a str,
+    /// Scopes.
+    pub scope: &'a Scope,
+    /// Tools, each with its impact.
+    pub tools: &'a [(String, Impact)],
+    /// How many agents act.
+    pub depth: usize,
+}
+
+/// Who would hold a token.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// A workload.
+    Agent(&'a Agent),
+    /// Software that a person uses: its id, and who answers for it; nobody where it isn't registered.
+    Client(&'a str, &'a str),
+}
+
+impl Who<'_> {
+    fn question(&self) -> (&'static str, &str, Vec<(&'static str, RestrictedExpression)>) {
+        match self {
+            Self::Agent(agent) => (
+                "Agent",
+                &agent.agent,
+                vec![
+                    ("owner", text(&agent.owner)),
+                    ("environment", text(&agent.environment)),
+                    ("tier", RestrictedExpression::new_long(agent.tier.into())),
+                ],
+            ),
+            Self::Client(id, owner) => ("Client", id, vec![("owner", text(owner))]),
+        }
+    }
+}
+
+fn question(asked: &Asked<'_>, now: Timestamp) -> Option<(Request, Entities)> {
+    let (kind, id, attributes) = asked.who.question();
+    let resource = asked.resource;
+    let principal = uid(kind, id)?;
     let target = uid("Resource", resource.resource.as_str())?;
-    let attributes = |pairs: Vec<(&str, RestrictedExpression)>| {
+    let named = |pairs: Vec<(&str, RestrictedExpression)>| {
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     };
-    let who = attributes(vec![
-        ("owner", text(&agent.owner)),
-        ("environment", text(&agent.environment)),
-        ("tier", RestrictedExpression::new_long(agent.tier.into())),
-    ]);
-    let what = attributes(vec![("owner", text(&resource.owner)), ("data_class", text(&resource.data_class))]);
+    let what = vec![("owner", text(&resource.owner)), ("data_class", text(&resource.data_class))];
     let entities = [
-        Entity::new(principal.clone(), who, HashSet::new()).ok()?,
-        Entity::new(target.clone(), what, HashSet::new()).ok()?,
+        Entity::new(principal.clone(), named(attributes), HashSet::new()).ok()?,
+        Entity::new(target.clone(), named(what), HashSet::new()).ok()?,
     ];
+    let set = RestrictedExpression::new_set;
     let context = Context::from_pairs([
-        ("sub".to_owned(), text(&granted.sub)),
-        ("person".to_owned(), RestrictedExpression::new_bool(granted.sub != agent.agent)),
-        ("scopes".to_owned(), RestrictedExpression::new_set(granted.scope.iter().map(text))),
-        ("tools".to_owned(), RestrictedExpression::new_set(tools.iter().map(|(name, _)| text(name)))),
-        ("impacts".to_owned(), RestrictedExpression::new_set(tools.iter().map(|(_, impact)| text(impact)))),
-        (
-            "depth".to_owned(),
-            RestrictedExpression::new_long(i64::try_from(granted.act.chain().count()).ok()?),
-        ),
+        ("sub".to_owned(), text(asked.sub)),
+        ("person".to_owned(), RestrictedExpression::new_bool(asked.sub != id)),
+        ("scopes".to_owned(), set(asked.scope.iter().map(text))),
+        ("tools".to_owned(), set(asked.tools.iter().map(|(name, _)| text(name)))),
+        ("impacts".to_owned(), set(asked.tools.iter().map(|(_, impact)| text(impact.as_str())))),
+        ("depth".to_owned(), RestrictedExpression::new_long(i64::try_from(asked.depth).ok()?)),
         ("now".to_owned(), RestrictedExpression::new_long(now.0)),
     ]);
     let request = Request::new(principal, uid("Action", "mint")?, target, context.ok()?, None).ok()?;

@@ -90,7 +90,8 @@ pub async fn overview(server: &Server, tenant: &Tenant, session: &Session) -> Re
     // A task below one that has ended has ended with it, though nobody has written that down.
     let ids: std::collections::HashSet<_> = running.iter().map(|task| task.id.clone()).collect();
     let above = |task: &TaskRecord| task.to_task().map(|task| task.ancestors).unwrap_or_default();
-    let tasks = running.iter().filter(|task| above(task).iter().all(|id| ids.contains(id))).cloned().collect();
+    let tasks =
+        running.iter().filter(|task| above(task).iter().all(|id| ids.contains(id))).cloned().collect();
     let state = tenant.state();
     let own = |consent: &&Consent| is_own(consent, session) && now < consent.expires_at;
     let by_administrator = state.registry.section.consents.iter().filter(own).cloned().collect();
@@ -139,10 +140,9 @@ pub async fn taken_back(
     let found = match what {
         Withdrawn::Consent(id) => {
             let given = consents::find(&mut tx, &tenant.name, id).await?;
-            let given = given.filter(|given| given.user == session.user).map(|given| TakenConsent {
-                holder: given.client_id,
-                resource: given.resource,
-            });
+            let given = given
+                .filter(|given| given.user == session.user)
+                .map(|given| TakenConsent { holder: given.client_id, resource: given.resource });
             given.or_else(|| listed(tenant, session, id)).map(Taken::Consent)
         }
         Withdrawn::Task(id) => {

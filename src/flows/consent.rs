@@ -111,9 +111,9 @@ fn beyond(
     let alone = |detail: &crate::protocol::authorization_details::AuthorizationDetail| {
         AuthorizationDetails::from_details(vec![detail.clone()])
     };
-    let outside = details.iter().filter(|detail| {
-        alone(detail).map_or(true, |alone| types.within(&alone, bound).is_err())
-    });
+    let outside = details
+        .iter()
+        .filter(|detail| alone(detail).map_or(true, |alone| types.within(&alone, bound).is_err()));
     AuthorizationDetails::from_details(outside.cloned().collect()).unwrap_or_default()
 }
 
@@ -166,7 +166,8 @@ pub async fn answer(
                 if state.registry.is_disabled(&session.user) || state.registry.is_session_ended(&session.id) {
                     return Err(Refusal::SessionMissing.into());
                 }
-                let consent = agree(server, (&mut tx, &tenant.name), &question, session, (seconds, now)).await?;
+                let consent =
+                    agree(server, (&mut tx, &tenant.name), &question, session, (seconds, now)).await?;
                 event.consent = Some(consent.id.clone());
                 event.exp = Some(consent.expires_at);
                 let code = code(server, (&mut tx, &tenant.name), (&question, session), &consent, now).await?;

@@ -10,6 +10,7 @@ pub mod consent;
 pub mod enforcement;
 pub mod feed;
 pub mod fleet;
+pub mod hand_back;
 pub mod introspection;
 mod limits;
 mod own_token;

@@ -4,17 +4,12 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::client_authentication::claimed;
-use super::{
-    Authenticated, Credentials, FlowError, Recorder, Server, Tenant, Verified, authenticate, own_token,
-    signing_keys,
-};
+use super::{FlowError, Server, Tenant, signing_keys};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
 use crate::domain::refusal::Refusal;
-use crate::protocol::claims::AccessTokenClaims;
 use crate::storage::tenants::Head;
-use crate::storage::{Tx, audit, consents, cutoffs, marks, news, registry, sessions, tasks, tenants, tokens};
+use crate::storage::{Tx, audit, consents, cutoffs, news, registry, sessions, tasks, tenants, tokens};
 use crate::time::Timestamp;
 
 /// What was cut.
@@ -136,7 +131,7 @@ fn is_given(id: &str) -> bool {
 }
 
 /// The running tasks that were opened with a token, which end with it.
-async fn children(
+pub(super) async fn children(
     tx: &mut Tx,
     tenant: &str,
     jti: &str,
@@ -167,7 +162,7 @@ pub(super) async fn end_task(
 }
 
 /// Appends one entry for each scope and one audit row; the caller holds the lock and commits.
-async fn cut(
+pub(super) async fn cut(
     tx: &mut Tx,
     head: &mut Head,
     scopes: &[(ScopeKind, String)],
@@ -226,72 +221,8 @@ pub async fn log(server: &Server, tenant: &Tenant, seq: u64) -> Result<(String, 
     Ok((rev.generation, cutoffs::after(&mut tx, &tenant.name, &after, 1000).await?))
 }
 
-/// RFC 7009: a client hands back one of its own tokens.
-///
-/// §2.2: "The authorization server responds with HTTP status code 200 if the token has been revoked successfully or if
-/// the client submitted an invalid token." A store that fails is a 503, never a 200 (§2.2.1).
-pub async fn hand_back(
-    server: &Server,
-    tenant: &Tenant,
-    credentials: Credentials<'_>,
-    token: &str,
-) -> Result<(), FlowError> {
-    let now = server.clock.now();
-    let state = tenant.state();
-    let client = authenticate(server, tenant, &state, credentials, now).await;
-    let recorder = Recorder::new(server, tenant, EventKind::Revocation);
-    let client = recorder.stranger(claimed(&state, credentials.assertion), client).await?;
-    let mut verified = own_token::verify(server, tenant, &state, token, now).await?;
-    if verified.is_none() {
-        // Another node may have signed it with a key that this one hasn't read yet.
-        server.refresh().await?;
-        verified = own_token::verify(server, tenant, &tenant.state(), token, now).await?;
-    }
-    if verified.is_none() && client.mark.is_none() {
-        return Ok(());
-    }
-    let mut tx = server.db.control().await?;
-    let mut head = tenants::lock(&mut tx, &tenant.name).await?;
-    if let Some(refusal) = unfit(&mut tx, tenant, &client, verified.as_deref()).await? {
-        // What was spent stays spent: the row and the mark are kept, then the request is refused.
-        let event = Event::new(EventKind::Revocation, false).refused(refusal.rule());
-        write(&mut tx, &mut head, (&client.id, event), now).await?;
-        tx.commit().await?;
-        return Err(refusal.into());
-    }
-    let Some(verified) = verified else {
-        // Dead already, or not ours: nothing to do, and nothing to tell.
-        let mut event = Event::new(EventKind::Revocation, true);
-        event.detail = Some(json!({ "reason": "handed back", "cutoffs": [] }));
-        write(&mut tx, &mut head, (&client.id, event), now).await?;
-        return Ok(tx.commit().await?);
-    };
-    let scopes = own_scopes(&mut tx, tenant, &verified.claims, now).await?;
-    cut(&mut tx, &mut head, &scopes, ("handed back", &client.id), now).await?;
-    tx.commit().await?;
-    server.refresh().await
-}
-
-/// Spends the client's proof, here and not in the journal, whose queue minting may have filled; and says which rule
-/// forbids the client to hand the token back.
-async fn unfit(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    client: &Authenticated,
-    token: Option<&Verified>,
-) -> Result<Option<Refusal>, FlowError> {
-    if let Some(mark) = &client.mark
-        && marks::spend(tx, &tenant.name, &[mark]).await?.is_empty()
-    {
-        return Ok(Some(mark.refusal.unwrap_or(Refusal::ClientAssertionReplayed)));
-    }
-    // RFC 7009 §2.1: the server "verifies whether the token was issued to the client making the revocation request. If
-    // this validation fails, the request is refused".
-    let foreign = token.is_some_and(|token| token.claims.client_id != client.id);
-    Ok(foreign.then_some(Refusal::TokenNotOfClient))
-}
-
-async fn write(
+/// One row about it; the caller holds the lock and commits.
+pub(super) async fn write(
     tx: &mut Tx,
     head: &mut Head,
     (client, mut event): (&str, Event),
@@ -301,20 +232,4 @@ async fn write(
     event.rev = Some(head.rev.clone());
     audit::append(tx, head, &[&event], now).await?;
     Ok(tenants::save(tx, head).await?)
-}
-
-/// When the holder gives back its own task token the task is over, and with it everything below it.
-async fn own_scopes(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    claims: &AccessTokenClaims,
-    now: Timestamp,
-) -> Result<Vec<(ScopeKind, String)>, FlowError> {
-    if let Some(task) = &claims.task {
-        tasks::end(tx, &tenant.name, task, now).await?;
-        return Ok(vec![(ScopeKind::Task, task.clone())]);
-    }
-    let mut scopes = vec![(ScopeKind::Token, claims.jti.clone())];
-    scopes.extend(children(tx, &tenant.name, &claims.jti, now).await?);
-    Ok(scopes)
 }

@@ -3,7 +3,9 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -50,7 +52,11 @@ impl Browser {
 
     /// Sets the cookie if the browser doesn't have it.
     pub(super) fn remember(&self, response: Response) -> Response {
-        if self.is_new { self.cookies.set(response, &self.cookies.browser, self.secret.expose()) } else { response }
+        if self.is_new {
+            self.cookies.set(response, &self.cookies.browser, self.secret.expose())
+        } else {
+            response
+        }
     }
 
     /// Signs the browser in: the session's secret goes into a cookie of its own.
@@ -87,11 +93,7 @@ impl Cookies {
 
     /// `Lax`: the way back from an identity provider is a cross-site navigation, and must bring the cookie.
     fn attributes(&self) -> &'static str {
-        if self.secure {
-            "Path=/; HttpOnly; SameSite=Lax; Secure"
-        } else {
-            "Path=/; HttpOnly; SameSite=Lax"
-        }
+        if self.secure { "Path=/; HttpOnly; SameSite=Lax; Secure" } else { "Path=/; HttpOnly; SameSite=Lax" }
     }
 
     fn set(&self, mut response: Response, name: &str, value: &str) -> Response {

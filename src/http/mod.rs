@@ -7,6 +7,7 @@ mod extract;
 mod metrics;
 mod node;
 mod openapi;
+mod pages;
 mod router;
 
 pub use metrics::install as install_metrics;

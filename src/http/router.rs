@@ -6,7 +6,9 @@ use axum::routing::{get, post, put};
 use axum::{Router, http::StatusCode};
 
 use super::answer::Failure;
-use super::endpoints::{admin, decisions, feed, health, introspect, metadata, revoke, token};
+use super::endpoints::{
+    account, admin, authorize, consent, decisions, feed, health, introspect, metadata, revoke, token,
+};
 use super::metrics;
 use super::node::Node;
 
@@ -41,6 +43,13 @@ fn tenant_routes() -> Router<Node> {
         .route("/.well-known/oauth-authorization-server", get(metadata::metadata))
         .route("/.well-known/openid-configuration", get(metadata::metadata))
         .route("/oauth/jwks", get(metadata::jwks))
+        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
+        .route("/oauth/par", post(authorize::par))
+        .route("/consent", get(consent::get).post(consent::post))
+        .route("/account", get(account::get))
+        .route("/account/withdraw", post(account::withdraw))
+        .route("/account/withdrawn", get(account::withdrawn))
+        .route("/assets/{name}", get(account::asset))
         .route("/oauth/token", post(token::token))
         .route("/oauth/introspect", post(introspect::introspect))
         .route("/oauth/revoke", post(revoke::revoke))

@@ -29,7 +29,8 @@ pub fn challenge(verifier: &str) -> String {
 /// RFC 7636 §4.6: "If the values are not equal, an error response indicating `invalid_grant` … MUST be returned."
 pub fn matches(verifier: &str, expected: &str) -> bool {
     let expected = Digest::from_base64url(expected);
-    is_verifier(verifier) && expected.is_some_and(|expected| Digest::of(verifier.as_bytes()).matches(&expected))
+    is_verifier(verifier)
+        && expected.is_some_and(|expected| Digest::of(verifier.as_bytes()).matches(&expected))
 }
 
 #[cfg(test)]

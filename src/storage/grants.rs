@@ -70,12 +70,7 @@ impl Redemption {
     }
 }
 
-async fn insert_grant(
-    tx: &mut Tx,
-    tenant: &str,
-    grant: &Grant,
-    now: Timestamp,
-) -> Result<(), StorageError> {
+async fn insert_grant(tx: &mut Tx, tenant: &str, grant: &Grant, now: Timestamp) -> Result<(), StorageError> {
     let body = serde_json::to_string(grant).map_err(|error| StorageError::Damaged(error.to_string()))?;
     execute!(
         tx,

@@ -51,11 +51,7 @@ pub async fn insert(
 }
 
 /// The request of that handle, whether or not it has expired.
-pub async fn find(
-    tx: &mut Tx,
-    tenant: &str,
-    handle: &Digest,
-) -> Result<Option<StoredRequest>, StorageError> {
+pub async fn find(tx: &mut Tx, tenant: &str, handle: &Digest) -> Result<Option<StoredRequest>, StorageError> {
     let row = fetch!(fetch_optional, tx, Row, sql::REQUEST, tenant, handle.hex())?;
     row.map(|row| {
         let request = serde_json::from_str(&row.body)

@@ -2,10 +2,12 @@
 
 mod admin;
 mod algorithms;
+mod authorization;
 mod client_authentication;
 mod connections;
 mod delegation;
 mod feed;
+mod grants;
 mod http_rules;
 mod introspection;
 mod narrowing;

@@ -85,7 +85,9 @@ pub(crate) fn section(tenant: &Tenant) -> Value {
             { "client": "admin", "identities": keys("admin"),
               "administrator": ["registry:read", "registry:write", "revoke", "explain", "audit:read"] },
             { "client": "auditor", "identities": keys("auditor"), "administrator": ["audit:read"] },
-            { "client": "editor", "identities": keys("editor") },
+            { "client": "editor", "identities": keys("editor"), "redirect_uris": ["https://editor.example.com/callback"] },
+            { "client": "desk", "name": "Desk", "redirect_uris": ["http://127.0.0.1/callback", "https://desk.example.com/cb?x=1"] },
+            { "client": "narrow", "redirect_uris": ["https://narrow.example.com/cb"], "resources": [ARCHIVE] },
         ],
         "enforcers": [
             { "enforcer": "tickets-guard", "resources": [TICKETS], "identities": keys("tickets-guard") },

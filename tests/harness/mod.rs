@@ -2,6 +2,7 @@
 //! who talks to it. `cargo test` runs on SQLite; with `TASKPASS_TEST_POSTGRES_URL` (see `scripts/with-postgres`) every
 //! test also runs on PostgreSQL.
 
+mod browser;
 mod database;
 mod document;
 mod form;
@@ -11,6 +12,7 @@ mod tenant;
 mod tls;
 mod world;
 
+pub(crate) use browser::{Browser, CHALLENGE, DESK, Page, VERIFIER, asking, asking_with, authorize};
 pub(crate) use database::Engine;
 pub(crate) use document::*;
 pub(crate) use form::Form;

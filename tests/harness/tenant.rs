@@ -150,10 +150,19 @@ impl Tenant {
         }
         let reply = Reply::read(request.send().await.unwrap()).await;
         let mut secrets = self.secrets.lock().unwrap();
-        let carries = ["client_assertion", "subject_token", "actor_token", "token"];
+        let carries = [
+            "client_assertion",
+            "subject_token",
+            "actor_token",
+            "token",
+            "code",
+            "code_verifier",
+            "refresh_token",
+        ];
         let sent = form.pairs.iter().filter(|(name, _)| carries.contains(&name.as_str()));
         secrets.extend(sent.map(|(_, value)| value.clone()).filter(|value| value.len() > 40));
         secrets.extend(reply.json["access_token"].as_str().map(str::to_owned));
+        secrets.extend(reply.json["refresh_token"].as_str().map(str::to_owned));
         reply
     }
 

@@ -72,9 +72,8 @@ impl<'a> Bounds<'a> {
         let who = (user.subject.as_str(), user.groups.as_slice());
         let mut consents =
             self.registry.consents_for(&self.agent.agent, &self.resource.resource, &user.issuer, who);
-        let here = |given: &&Consent| {
-            given.agent == self.agent.agent && given.resource == self.resource.resource
-        };
+        let here =
+            |given: &&Consent| given.agent == self.agent.agent && given.resource == self.resource.resource;
         consents.extend(user.given.iter().filter(here));
         if consents.is_empty() {
             return Err(Stopped::at(Rule::MayAct)(Refusal::ConsentMissing));

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Agent, Client, Enforcer, IdentityProvider, Person, Registration, Resource, TrustDomain, scope_list};
+use super::{
+    Agent, Client, Enforcer, IdentityProvider, Person, Registration, Resource, TrustDomain, scope_list,
+};
 use crate::protocol::authorization_details::AuthorizationDetails;
 use crate::protocol::resource::ResourceUri;
 use crate::protocol::scope::Scope;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::check::{check_agent, check_consent, check_resource, detail_types, inline, principal, remote};
 use super::{
-    Administrator, Agent, Ceiling, Client, Consent, Grantee, IdentityProvider, RegistryError, Resource, Status,
-    TenantSection, TrustDomain,
+    Administrator, Agent, Ceiling, Client, Consent, Grantee, IdentityProvider, RegistryError, Resource,
+    Status, TenantSection, TrustDomain,
 };
 use crate::domain::narrowing::DetailTypes;
 use crate::jose::{JwkSet, is_test_key};

@@ -135,11 +135,8 @@ pub async fn open(
         None => check(tenant, &state, &client, form)?.0,
     };
     let handle = server.entropy.secret(HANDLE_PREFIX);
-    let stored = StoredRequest {
-        request,
-        browser: Some(browser.hex()),
-        expires_at: now.plus(REQUEST_LIFETIME),
-    };
+    let stored =
+        StoredRequest { request, browser: Some(browser.hex()), expires_at: now.plus(REQUEST_LIFETIME) };
     let mut tx = server.db.write().await?;
     requests::insert(&mut tx, &tenant.name, &handle.hash(), &stored, now).await?;
     tx.commit().await?;
@@ -182,8 +179,7 @@ pub async fn waiting(
     let request = stored.ok_or(Refusal::AuthorizationRequestGone)?.request;
     // The client may have been switched off, or have lost its redirect URI, while the person was signing in.
     let client = clients::find(server, tenant, &tenant.state(), &request.client_id).await?;
-    let back =
-        ReturnAddress::of(tenant, &client, Some(&request.redirect_uri), request.state.as_deref())?;
+    let back = ReturnAddress::of(tenant, &client, Some(&request.redirect_uri), request.state.as_deref())?;
     Ok((request, client, back))
 }
 

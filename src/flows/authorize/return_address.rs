@@ -29,11 +29,7 @@ impl ReturnAddress {
         if !client.redirect_uris.iter().any(|registered| redirect_uri::matches(registered, given)) {
             return Err(Refusal::RedirectUriNotRegistered);
         }
-        Ok(Self {
-            uri: given.to_owned(),
-            state: state.map(str::to_owned),
-            issuer: tenant.issuer.clone(),
-        })
+        Ok(Self { uri: given.to_owned(), state: state.map(str::to_owned), issuer: tenant.issuer.clone() })
     }
 
     /// The redirect URI.

@@ -17,7 +17,7 @@ use crate::storage::{consents, sessions};
 use crate::time::Timestamp;
 
 /// The prefix of refresh tokens.
-pub(super) const REFRESH_PREFIX: &str = "tpr";
+pub(in crate::flows) const REFRESH_PREFIX: &str = "tpr";
 
 impl Attempt<'_> {
     /// Rules 1 to 9 for what a person has granted to a client.
@@ -25,8 +25,7 @@ impl Attempt<'_> {
         // Whom a public client claims to be is written down, and proved by what follows.
         self.event.client_id = form.credentials.client_id.map(|id| id.chars().take(2048).collect());
         let (server, tenant, state) = (self.server, self.tenant, self.state);
-        let (client, mark) =
-            authenticate_client(server, tenant, state, form.credentials, self.now).await?;
+        let (client, mark) = authenticate_client(server, tenant, state, form.credentials, self.now).await?;
         self.mark = mark;
         self.event.client_id = Some(client.id.clone());
         let request = form.request()?;
@@ -83,8 +82,7 @@ impl Attempt<'_> {
         let until = refresh_expiry(&grant, self.now);
         let hashed = refresh_token.as_ref().map(|token| (token.hash(), until));
         let minted = self.mint_grant(&grant, request, true)?;
-        let redemption =
-            Redemption::Code { code: hash, grant: Box::new(grant), refresh_token: hashed };
+        let redemption = Redemption::Code { code: hash, grant: Box::new(grant), refresh_token: hashed };
         Ok(minted.redeeming(redemption).refreshed_by(refresh_token))
     }
 
@@ -99,11 +97,14 @@ impl Attempt<'_> {
         let session = sessions::find(&mut tx, &self.tenant.name, &grant.sid).await?;
         // A browser that signs out, or whose cookie runs out, takes nothing back; an ended session does.
         let session = session.filter(|session| session.ended_at.is_none()).ok_or(Refusal::SessionEnded)?;
-        if registry.is_session_ended(&grant.sid) || !self.state.trusts(&session.idp, self.server.settings.development) {
+        if registry.is_session_ended(&grant.sid)
+            || !self.state.trusts(&session.idp, self.server.settings.development)
+        {
             return Err(Refusal::SessionEnded.into());
         }
         let consent = consents::find(&mut tx, &self.tenant.name, &grant.consent).await?;
-        let consent = consent.filter(|consent| consent.withdrawn_at.is_none()).ok_or(Refusal::ConsentMissing)?;
+        let consent =
+            consent.filter(|consent| consent.withdrawn_at.is_none()).ok_or(Refusal::ConsentMissing)?;
         if self.now >= consent.expires_at || self.now >= grant.expires_at {
             return Err(Refusal::ConsentExpired.into());
         }
@@ -168,6 +169,10 @@ pub(super) fn refresh_expiry(grant: &Grant, now: Timestamp) -> Timestamp {
 /// The one refresh token that may follow another: made from it with a key that only this server's nodes have, so that each
 /// of them finds the same, and nothing but hashes is stored.
 pub(super) fn successor(attempt: &Attempt<'_>, refresh_token: &str) -> Secret {
-    let tag = attempt.server.wrapping.tag(&[b"refresh_token", attempt.tenant.name.as_bytes(), refresh_token.as_bytes()]);
+    let tag = attempt.server.wrapping.tag(&[
+        b"refresh_token",
+        attempt.tenant.name.as_bytes(),
+        refresh_token.as_bytes(),
+    ]);
     Secret::new(format!("{REFRESH_PREFIX}_{}", tag.base64url()))
 }

@@ -10,7 +10,7 @@ use crate::domain::registry::{Principal, PrincipalKind, SenderConstraint};
 use crate::domain::task;
 use crate::flows::client_authentication::claimed;
 use crate::flows::{FlowError, authenticate, own_token, subject_token, svid};
-use crate::policy::Verdict;
+use crate::policy::{Asked, Verdict, Who};
 use crate::protocol::token_type::TokenType;
 use crate::storage::journal::Mint;
 
@@ -97,18 +97,15 @@ impl Attempt<'_> {
             })?;
         self.rule = Rule::Policy;
         let tools = mint::impacts(registry, bounded.resource, &bounded.authorization_details);
-        let named: Vec<_> = tools.iter().map(|(name, impact)| (name.clone(), impact.as_str())).collect();
-        match self.state.policy.decide(&bounded, &named, self.now) {
-            Verdict::Permit => {}
-            Verdict::Deny(because) => {
-                self.because = Some(because);
-                return Err(Refusal::PolicyDenied.into());
-            }
-            Verdict::NeedsApproval(because) => {
-                self.because = Some(because);
-                return Err(Refusal::PolicyNeedsApproval.into());
-            }
-        }
+        let asked = Asked {
+            who: Who::Agent(bounded.agent),
+            resource: bounded.resource,
+            sub: &bounded.sub,
+            scope: &bounded.scope,
+            tools: &tools,
+            depth: bounded.act.chain().count(),
+        };
+        self.check_policy(&asked)?;
         if bounded.resource.token.sender_constraint == SenderConstraint::Required {
             return Err(Refusal::SenderConstraintRequired.into());
         }
@@ -116,6 +113,17 @@ impl Attempt<'_> {
         let deadline = task::deadline(&bounded.plan, request.task_lifetime, limits, self.now)?;
         let worst = tools.iter().map(|(_, impact)| *impact).max();
         mint::for_agent(self, &bounded, request, (subject, worst, deadline))
+    }
+
+    /// Rule 7.
+    pub(super) fn check_policy(&mut self, asked: &Asked<'_>) -> Result<(), Refusal> {
+        let (because, refusal) = match self.state.policy.decide(asked, self.now) {
+            Verdict::Permit => return Ok(()),
+            Verdict::Deny(because) => (because, Refusal::PolicyDenied),
+            Verdict::NeedsApproval(because) => (because, Refusal::PolicyNeedsApproval),
+        };
+        self.because = Some(because);
+        Err(refusal)
     }
 
     /// Rule 2: "the authenticated client is the actor". An actor token must prove the same agent; the task that it

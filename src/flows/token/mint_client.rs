@@ -3,9 +3,11 @@
 use super::attempt::Attempt;
 use super::mint::{Minted, impacts, write};
 use crate::domain::access_token::expiry;
+use crate::domain::exchange::Rule;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Resource, SenderConstraint, Status};
 use crate::flows::FlowError;
+use crate::policy::{Asked, Who};
 use crate::protocol::authorization_details::AuthorizationDetails;
 use crate::protocol::claims::{AccessTokenClaims, MayAct};
 use crate::protocol::resource::ResourceUri;
@@ -58,6 +60,17 @@ pub(super) fn for_client(attempt: &mut Attempt<'_>, granted: ForClient<'_>) -> R
     if tools.iter().any(|(name, _)| resource.tool(name).is_some_and(|tool| tool.disabled)) {
         return Err(Refusal::ToolDisabled.into());
     }
+    attempt.rule = Rule::Policy;
+    let registered = attempt.state.registry.client(granted.client_id);
+    attempt.check_policy(&Asked {
+        who: Who::Client(granted.client_id, registered.map_or("", |client| &client.owner)),
+        resource,
+        sub: granted.sub,
+        scope: &granted.scope,
+        tools: &tools,
+        depth: 0,
+    })?;
+    attempt.rule = Rule::Task;
     let (task, opened_now, deadline) = granted.task;
     let worst = tools.iter().map(|(_, impact)| *impact).max();
     let exp = expiry(resource, worst, &[deadline], now);

@@ -13,6 +13,7 @@ mod response;
 use std::sync::Arc;
 
 pub use ask::{Ask, Form};
+pub(super) use authorization_code::REFRESH_PREFIX;
 pub use explain::{Explanation, RuleReport, explain};
 pub use response::TokenResponse;
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::http::answer::{Failure, raw_json};
 use crate::http::extract::InTenant;
 use crate::http::node::Node;
-use crate::protocol::token_type::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
+use crate::protocol::token_type::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE};
 
 /// RFC 8414 §3.2. `issuer` comes from configuration, never from the request.
 pub(in crate::http) async fn metadata(
@@ -26,12 +26,17 @@ pub(in crate::http) async fn metadata(
     Ok(cached(&json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth/token"),
+        "authorization_endpoint": format!("{issuer}/oauth/authorize"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/oauth/par"),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "response_modes_supported": ["query"],
         "introspection_endpoint": format!("{issuer}/oauth/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth/revoke"),
         "jwks_uri": format!("{issuer}/oauth/jwks"),
-        "grant_types_supported": [TOKEN_EXCHANGE, CLIENT_CREDENTIALS],
-        "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": methods,
+        "grant_types_supported": [AUTHORIZATION_CODE, REFRESH_TOKEN, TOKEN_EXCHANGE, CLIENT_CREDENTIALS],
+        "response_types_supported": ["code"],
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt", "spiffe_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,

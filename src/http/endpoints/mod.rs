@@ -1,6 +1,9 @@
 //! The endpoints: extract, call one flow, render.
 
+pub(super) mod account;
 pub(super) mod admin;
+pub(super) mod authorize;
+pub(super) mod consent;
 pub(super) mod decisions;
 pub(super) mod feed;
 pub(super) mod health;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::domain::audit::EventKind;
 use crate::domain::refusal::Refusal;
 use crate::flows::Recorder;
-use crate::flows::revocation::hand_back;
+use crate::flows::hand_back::hand_back;
 use crate::flows::token::Form;
 use crate::http::answer::{Failure, json_no_store};
 use crate::http::extract::{FormBody, InTenant, required};
