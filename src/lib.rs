@@ -27,8 +27,9 @@ pub mod policy;
 pub mod storage;
 pub mod upstream;
 
-// Floor 5: use cases.
+// Floor 5: use cases, and pages.
 pub mod flows;
+pub mod ui;
 
 // Floor 6: HTTP.
 pub mod guard;

@@ -1,20 +1,10 @@
 //! Moments as people read them.
 
-use crate::time::Timestamp;
+use crate::time::{Calendar, Timestamp};
 
 /// `2026-11-21 04:45:36 UTC`.
 pub(super) fn utc(moment: Timestamp) -> String {
-    let (days, seconds) = (moment.0.div_euclid(86_400), moment.0.rem_euclid(86_400));
-    // Count days from 1 March of the year 0, so that the leap day is the last of its year; then 400-year cycles.
-    let days = days + 719_468;
-    let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = cycle * 400 + year + i64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let Calendar { year, month, day, hour, minute, second } = moment.into();
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 

@@ -1,0 +1,86 @@
+//! What was taken back, and how far that has come.
+
+use askama::Template;
+
+use super::account::Holder;
+use super::consent::Target;
+use super::frame::Frame;
+use crate::time::Timestamp;
+use crate::ui::moment::Readable as _;
+
+/// The page after a withdrawal. It loads itself again every second until it is in force everywhere.
+#[derive(Clone, Debug, Template)]
+#[template(path = "withdrawn.html")]
+pub struct Withdrawn {
+    /// What surrounds it.
+    pub frame: Frame,
+    /// What was taken back.
+    pub what: What,
+    /// When that was durable: from then on nothing new is given.
+    pub at: Timestamp,
+    /// How far it has come.
+    pub progress: Progress,
+}
+
+/// What was taken back.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A consent, and every task that rests on it.
+    Consent {
+        /// Who may no longer act.
+        holder: Holder,
+        /// Where.
+        resource: Target,
+    },
+    /// A task, and those below it.
+    Task {
+        /// Who ran it.
+        holder: Holder,
+        /// What for, in that one's own words; may be empty.
+        purpose: String,
+        /// How many tasks below it ended with it.
+        below: usize,
+    },
+}
+
+/// How far it has come.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// Nothing accepts an affected token any more.
+    InForce {
+        /// Since when.
+        since: Timestamp,
+        /// How long after it was durable, in milliseconds.
+        after_ms: u64,
+        /// How many enforcers have it.
+        enforcers: usize,
+    },
+    /// Some enforcers haven't said yet that they have it.
+    Waiting {
+        /// How many enforcers have it.
+        applied: usize,
+        /// Those that don't, by what people can be told of them: a resource's name, or an id.
+        waits_for: Vec<String>,
+        /// When it is in force at the latest, whatever breaks.
+        latest: Timestamp,
+    },
+}
+
+impl Withdrawn {
+    /// The page.
+    pub fn render(&self) -> String {
+        super::render(self)
+    }
+
+    fn took(&self) -> String {
+        match self.progress {
+            Progress::InForce { after_ms: ms @ ..=999, .. } => format!("{ms} ms"),
+            Progress::InForce { after_ms: ms, .. } => format!("{}.{} s", ms / 1000, ms / 100 % 10),
+            Progress::Waiting { .. } => String::new(),
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.progress, Progress::Waiting { .. })
+    }
+}
