@@ -7,6 +7,7 @@ pub mod http_uri;
 pub mod numeric_date;
 pub mod params;
 pub mod pkce;
+pub mod redirect_uri;
 pub mod resource;
 pub mod scope;
 pub mod spiffe_id;
