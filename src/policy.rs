@@ -173,13 +173,13 @@ fn question(asked: &Asked<'_>, now: Timestamp) -> Option<(Request, Entities)> {
         Entity::new(principal.clone(), named(attributes), HashSet::new()).ok()?,
         Entity::new(target.clone(), named(what), HashSet::new()).ok()?,
     ];
-    let set = RestrictedExpression::new_set;
+    let set = |values: Vec<RestrictedExpression>| RestrictedExpression::new_set(values);
     let context = Context::from_pairs([
         ("sub".to_owned(), text(asked.sub)),
         ("person".to_owned(), RestrictedExpression::new_bool(asked.sub != id)),
-        ("scopes".to_owned(), set(asked.scope.iter().map(text))),
-        ("tools".to_owned(), set(asked.tools.iter().map(|(name, _)| text(name)))),
-        ("impacts".to_owned(), set(asked.tools.iter().map(|(_, impact)| text(impact.as_str())))),
+        ("scopes".to_owned(), set(asked.scope.iter().map(text).collect())),
+        ("tools".to_owned(), set(asked.tools.iter().map(|(name, _)| text(name)).collect())),
+        ("impacts".to_owned(), set(asked.tools.iter().map(|(_, impact)| text(impact.as_str())).collect())),
         ("depth".to_owned(), RestrictedExpression::new_long(i64::try_from(asked.depth).ok()?)),
         ("now".to_owned(), RestrictedExpression::new_long(now.0)),
     ]);

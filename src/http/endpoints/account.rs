@@ -22,11 +22,11 @@ use crate::storage::consents::GivenConsent;
 use crate::storage::sessions::Session;
 use crate::storage::tasks::TaskRecord;
 use crate::time::Timestamp;
-use crate::ui::pages::account::{
+use crate::ui::pages::{
     Account, GivenBy, GivenConsent as Given, Holder, HolderKind, RunningTask,
 };
-use crate::ui::pages::consent::{Permissions, Target};
-use crate::ui::pages::withdrawn::{Progress, What, Withdrawn as WithdrawnPage};
+use crate::ui::pages::{Permissions, Target};
+use crate::ui::pages::{Progress, What, Withdrawn as WithdrawnPage};
 use crate::ui::words;
 
 /// Everything that holds in the person's name.

@@ -19,7 +19,7 @@ use crate::protocol::params::Params;
 use crate::protocol::redirect_uri;
 use crate::storage::sessions::Session;
 use crate::time::Timestamp;
-use crate::ui::pages::consent::{
+use crate::ui::pages::{
     Agent, Client, Consent, Expiry, KeepsAccess, Known, Permissions, ReturnsTo, Target,
 };
 use crate::ui::words;
