@@ -38,8 +38,9 @@ pub struct UpstreamUser {
 /// For whom a token is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// The bearer of one of our own tokens, and the task that it belongs to.
-    Token(Box<AccessTokenClaims>, Option<Task>),
+    /// The bearer of one of our own tokens, the task that it belongs to, and the consent that a person has given and that it
+    /// rests on; an administrator's is in the registry.
+    Token(Box<AccessTokenClaims>, Option<Task>, Option<Box<Consent>>),
     /// A person, by an upstream token.
     Upstream(UpstreamUser),
     /// Nobody: the agent for itself.
@@ -155,18 +156,18 @@ pub fn decide<'a>(
     }
     let (sub, standing) = may_act(registry, agent, subject).map_err(at(Rule::MayAct))?;
     let resource = target(registry, agent, request).map_err(at(Rule::Target))?;
-    if let Subject::Token(token, _) = subject {
+    if let Subject::Token(token, _, _) = subject {
         check_reach(registry, token, standing, resource).map_err(at(Rule::Target))?;
     }
     let before = match subject {
-        Subject::Token(token, _) => token.act.as_ref(),
+        Subject::Token(token, _, _) => token.act.as_ref(),
         Subject::Upstream(_) | Subject::Nobody => None,
     };
     let act = delegation::chain(&agent.agent, standing, before, limits.depth).map_err(at(Rule::Task))?;
     let bounds = Bounds { registry, agent, resource, request, standing, now };
     let (granted, consent) = match subject {
         Subject::Upstream(user) => bounds.under_consents(user)?,
-        Subject::Token(token, _) => bounds.under_token(token)?,
+        Subject::Token(token, _, given) => bounds.under_token(token, given.as_deref())?,
         Subject::Nobody => (bounds.under_ceiling()?, None),
     };
     Ok(Bounded {
@@ -182,7 +183,7 @@ pub fn decide<'a>(
             .or_else(|| resting_consent(registry, subject))
             .map(|consent| consent.expires_at),
         sid: match subject {
-            Subject::Token(token, _) => token.sid.clone(),
+            Subject::Token(token, _, _) => token.sid.clone(),
             Subject::Upstream(user) => user.sid.clone(),
             Subject::Nobody => None,
         },
@@ -192,7 +193,7 @@ pub fn decide<'a>(
 
 fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(String, Standing), Refusal> {
     let (sub, standing) = match subject {
-        Subject::Token(token, _) => (token.sub.clone(), delegation::standing(&agent.agent, token, registry)?),
+        Subject::Token(token, _, _) => (token.sub.clone(), delegation::standing(&agent.agent, token, registry)?),
         Subject::Upstream(user) => (user.id.clone(), Standing::Delegate),
         Subject::Nobody => (agent.agent.clone(), Standing::Delegate),
     };
@@ -201,7 +202,7 @@ fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(Str
     }
     let session = match subject {
         Subject::Upstream(user) => user.sid.as_deref(),
-        Subject::Token(token, _) => token.sid.as_deref(),
+        Subject::Token(token, _, _) => token.sid.as_deref(),
         Subject::Nobody => None,
     };
     if session.is_some_and(|session| registry.is_session_ended(session)) {
@@ -246,22 +247,26 @@ fn check_reach(
     if reachable { Ok(()) } else { Err(Refusal::TargetNotReachable) }
 }
 
-fn resting_consent<'a>(registry: &'a Registry, subject: &Subject) -> Option<&'a Consent> {
-    inherited_consent(subject).and_then(|id| registry.consent(&id))
+fn resting_consent<'a>(registry: &'a Registry, subject: &'a Subject) -> Option<&'a Consent> {
+    let given = match subject {
+        Subject::Token(_, _, given) => given.as_deref(),
+        Subject::Upstream(_) | Subject::Nobody => None,
+    };
+    given.or_else(|| inherited_consent(subject).and_then(|id| registry.consent(&id)))
 }
 
 fn inherited_consent(subject: &Subject) -> Option<String> {
     match subject {
-        Subject::Token(token, _) => token.consent.clone(),
+        Subject::Token(token, _, _) => token.consent.clone(),
         Subject::Upstream(_) | Subject::Nobody => None,
     }
 }
 
 fn plan(subject: &Subject, standing: Standing) -> TaskPlan {
     match subject {
-        Subject::Token(_, Some(task)) if standing == Standing::OwnActor => TaskPlan::Renewal(task.clone()),
-        Subject::Token(_, Some(task)) => TaskPlan::Child(task.clone()),
-        Subject::Token(_, None) | Subject::Upstream(_) | Subject::Nobody => TaskPlan::Root,
+        Subject::Token(_, Some(task), _) if standing == Standing::OwnActor => TaskPlan::Renewal(task.clone()),
+        Subject::Token(_, Some(task), _) => TaskPlan::Child(task.clone()),
+        Subject::Token(_, None, _) | Subject::Upstream(_) | Subject::Nobody => TaskPlan::Root,
     }
 }
 

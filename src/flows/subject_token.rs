@@ -13,7 +13,7 @@ use crate::protocol::claims::AccessTokenClaims;
 use crate::protocol::numeric_date::{Audience, NumericDate};
 use crate::protocol::token_type::TokenType;
 use crate::storage::consents::{self, GivenConsent};
-use crate::storage::{Tx, tasks};
+use crate::storage::tasks;
 use crate::time::Timestamp;
 
 /// How far an upstream's clock may be ahead, in seconds.
@@ -74,30 +74,26 @@ async fn ours(
             let mut tx = server.db.read().await?;
             let record = tasks::find(&mut tx, &tenant.name, id).await?;
             // A token without its task's record can't have a deadline, so it can't be renewed or delegated.
-            let mut task = record.ok_or(Refusal::TaskEnded)?.to_task()?;
-            if let Some(end) = end_of_consent(&mut tx, tenant, state, &verified.claims).await? {
-                task.deadline = task.deadline.min(end);
-            }
-            Some(task)
+            Some(record.ok_or(Refusal::TaskEnded)?.to_task()?)
         }
     };
-    Ok(Subject::Token(Box::new(verified.claims.clone()), task))
+    let given = resting(server, tenant, state, &verified.claims).await?;
+    Ok(Subject::Token(Box::new(verified.claims.clone()), task, given.map(Box::new)))
 }
 
-/// When the yes ends that a person has given and the token rests on. An administrator's is in the registry, and is a
-/// bound of its own.
-async fn end_of_consent(
-    tx: &mut Tx,
+/// The yes that a person has given and the token rests on, as the rules read it. An administrator's is in the registry.
+async fn resting(
+    server: &Server,
     tenant: &Tenant,
     state: &TenantState,
     claims: &AccessTokenClaims,
-) -> Result<Option<Timestamp>, FlowError> {
+) -> Result<Option<Consent>, FlowError> {
     let Some(id) = claims.consent.as_deref().filter(|id| state.registry.consent(id).is_none()) else {
         return Ok(None);
     };
-    let given = consents::find(tx, &tenant.name, id).await?.filter(|given| given.withdrawn_at.is_none());
-    // An administrator's consent that was revoked is in neither place.
-    Ok(Some(given.ok_or(Refusal::SubjectTokenRevoked)?.expires_at))
+    let mut tx = server.db.read().await?;
+    let given = consents::find(&mut tx, &tenant.name, id).await?;
+    Ok(given.filter(|given| given.withdrawn_at.is_none()).map(|given| as_registered(given, None)))
 }
 
 /// What the person has said yes to for this agent, as the rules read it.
@@ -110,18 +106,23 @@ pub(super) async fn given(
 ) -> Result<Vec<Consent>, FlowError> {
     let mut tx = server.db.read().await?;
     let given = consents::of_user(&mut tx, &tenant.name, &user.id, now).await?;
-    let grantee = Grantee::User { issuer: user.issuer.clone(), subject: user.subject.clone() };
-    let as_rules_read_it = |given: GivenConsent| Consent {
+    let given = given.into_iter().filter(|given| given.agent == agent);
+    Ok(given.map(|given| as_registered(given, Some(user))).collect())
+}
+
+fn as_registered(given: GivenConsent, user: Option<&UpstreamUser>) -> Consent {
+    let grantee =
+        |user: &UpstreamUser| Grantee::User { issuer: user.issuer.clone(), subject: user.subject.clone() };
+    Consent {
         consent: given.id,
-        user: Some(grantee.clone()),
+        user: user.map(grantee),
         group: None,
         agent: given.agent,
         resource: given.resource,
         scopes: given.scope,
         authorization_details: given.authorization_details,
         expires_at: given.expires_at,
-    };
-    Ok(given.into_iter().filter(|given| given.agent == agent).map(as_rules_read_it).collect())
+    }
 }
 
 /// Tells apart, for the caller that holds the token, why it is not accepted.

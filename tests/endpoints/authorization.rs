@@ -320,7 +320,7 @@ async fn a_pushed_request_is_opened_by_its_client_alone(world: &mut World) {
     beside.push(("scope".into(), "tickets.write".into()));
     let page = browser.visit(&authorize(&browser, &beside)).await;
     assert!(page.html.contains("tickets.read") && !page.html.contains("tickets.write"), "{}", page.html);
-    world.clock.advance(91);
+    world.pass(91).await;
     browser.visit(&authorize(&browser, &by("desk"))).await.assert_error("request_uri_unknown");
 }
 

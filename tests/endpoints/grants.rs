@@ -102,7 +102,7 @@ async fn one_of_many_redeems_a_code(world: &mut World) {
 async fn rejects_an_expired_code(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
     let code = browser.code(&asking()).await;
-    world.clock.advance(60);
+    world.pass(60).await;
     let late = world.post(&world.redeem(&code)).await;
     assert_refused(&late, 400, "invalid_grant", "authorization_code_unknown");
 }
@@ -144,14 +144,14 @@ async fn what_changed_since_the_yes_counts(world: &mut World) {
 async fn rotates_a_public_clients_refresh_token(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
     let first = tokens(world, &mut browser).await;
-    world.clock.advance(200);
+    world.pass(200).await;
     let second = world.post(&world.refresh(refresh_token(&first))).await.ok();
     assert_ne!(second.json["refresh_token"], first["refresh_token"]);
     assert_eq!(second.json["task"], first["task"]);
     assert_eq!(second.claims()["exp"], world.now() + 240);
     assert!(second.claims().get("act").is_none());
     assert!(world.is_active(&second.token()).await);
-    world.clock.advance(100);
+    world.pass(100).await;
     let third = world.post(&world.refresh(refresh_token(&second.json))).await.ok();
     assert_ne!(third.json["refresh_token"], second.json["refresh_token"]);
 }
@@ -160,7 +160,7 @@ async fn a_refresh_token_used_twice_within_the_window_has_one_successor(world: &
     let mut browser = Browser::of(world, world, "alice").await;
     let first = tokens(world, &mut browser).await;
     let lost = world.post(&world.refresh(refresh_token(&first))).await.ok().json;
-    world.clock.advance(30);
+    world.pass(30).await;
     let again = world.post(&world.refresh(refresh_token(&first))).await.ok().json;
     assert_eq!(lost["refresh_token"], again["refresh_token"]);
     // Once the successor has been used, its predecessor proves a theft.
@@ -174,7 +174,7 @@ async fn rejects_a_refresh_token_replayed_later_and_ends_everything(world: &mut 
     let mut browser = Browser::of(world, world, "alice").await;
     let first = tokens(world, &mut browser).await;
     let second = world.post(&world.refresh(refresh_token(&first))).await.ok().json;
-    world.clock.advance(31);
+    world.pass(31).await;
     let replayed = world.post(&world.refresh(refresh_token(&first))).await;
     assert_refused(&replayed, 400, "invalid_grant", "refresh_token_replayed");
     assert!(!world.is_active(access_token(&second)).await);
@@ -242,7 +242,7 @@ async fn does_not_rotate_for_a_client_with_keys(world: &mut World) {
     let form = form.add("code", &code).add("redirect_uri", callback).add("code_verifier", VERIFIER);
     let first = world.post(&form).await.ok().json;
     for _ in 0..3 {
-        world.clock.advance(100);
+        world.pass(100).await;
         let form = world.form("/oauth/token", "editor").add("grant_type", "refresh_token");
         let again = world.post(&form.add("refresh_token", refresh_token(&first))).await.ok().json;
         assert_eq!(again["refresh_token"], first["refresh_token"]);

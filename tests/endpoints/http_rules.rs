@@ -85,7 +85,7 @@ async fn an_unknown_path_is_a_json_404(world: &mut World) {
         "/oauth",
         "/oauth/token/",
         "/OAUTH/TOKEN",
-        "/oauth/authorize",
+        "/oauth/authorise",
         "/admin/v1/",
         "/admin/v2/keys",
         "/t/acme",

@@ -168,7 +168,7 @@ impl Browser {
     /// Posts a form as a page of this server would.
     pub(crate) async fn post(&mut self, to: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.http.post(self.url(to)).header("sec-fetch-site", "same-origin");
-        self.send(request.form(fields)).await
+        self.send(filled(request, fields)).await
     }
 
     /// The same with headers of one's own.
@@ -178,7 +178,7 @@ impl Browser {
         fields: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Page {
-        let mut request = self.http.post(self.url(to)).form(fields);
+        let mut request = filled(self.http.post(self.url(to)), fields);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -197,6 +197,11 @@ impl Browser {
     pub(crate) fn path(&self, path: &str) -> String {
         format!("{}{path}", url::Url::parse(&self.issuer).unwrap().path().trim_end_matches('/'))
     }
+}
+
+fn filled(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    request.header("content-type", "application/x-www-form-urlencoded").body(body)
 }
 
 /// An authorization request by the public client of the tests, for reading tickets.

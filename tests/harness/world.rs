@@ -80,6 +80,12 @@ impl World {
         Some(Self { engine, clock, acme, config, main, app: Some(app), database })
     }
 
+    /// Lets time pass, and the server look at its log afterwards, as it does every moment.
+    pub(crate) async fn pass(&self, seconds: u32) {
+        self.clock.advance(seconds);
+        self.app().server.refresh().await.unwrap();
+    }
+
     /// The running server.
     pub(crate) fn app(&self) -> &App {
         self.app.as_ref().unwrap()

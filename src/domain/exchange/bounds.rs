@@ -93,11 +93,18 @@ impl<'a> Bounds<'a> {
     }
 
     /// For one of our own tokens.
-    pub(super) fn under_token(&self, token: &AccessTokenClaims) -> Result<GrantedUnder<'a>, Stopped> {
+    pub(super) fn under_token(
+        &self,
+        token: &AccessTokenClaims,
+        given: Option<&'a Consent>,
+    ) -> Result<GrantedUnder<'a>, Stopped> {
         let ceiling = self.ceiling()?;
         // The consent is looked at again: it may have been withdrawn or narrowed, or have ended, since the token was minted.
         let resting = match &token.consent {
-            Some(id) => Some(self.registry.consent(id).ok_or(plain(Refusal::ConsentMissing))?),
+            Some(id) => {
+                let consent = given.or_else(|| self.registry.consent(id));
+                Some(consent.ok_or(plain(Refusal::ConsentMissing))?)
+            }
             None => None,
         };
         if resting.is_some_and(|consent| self.now >= consent.expires_at) {

@@ -70,7 +70,7 @@ impl<'a> Attempt<'a> {
 
     pub(super) fn note_subject(&mut self, subject: &Subject) {
         match subject {
-            Subject::Token(claims, _) => {
+            Subject::Token(claims, _, _) => {
                 self.event.sub = Some(claims.sub.clone());
                 self.event.act.clone_from(&claims.act);
                 self.event.task.clone_from(&claims.task);

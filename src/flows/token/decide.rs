@@ -11,13 +11,13 @@ use crate::domain::task;
 use crate::flows::client_authentication::claimed;
 use crate::flows::{FlowError, authenticate, own_token, subject_token, svid};
 use crate::policy::{Asked, Verdict, Who};
-use crate::protocol::token_type::TokenType;
+use crate::protocol::token_type::{AUTHORIZATION_CODE, REFRESH_TOKEN, TokenType};
 use crate::storage::journal::Mint;
 
 impl Attempt<'_> {
     /// Rules 1 to 9: refuses at the first that fails, else mints.
     pub(super) async fn decide(&mut self, form: &Form<'_>) -> Result<(Mint, TokenResponse), FlowError> {
-        if let Ask::AuthorizationCode { .. } | Ask::RefreshToken(_) = form.ask()? {
+        if matches!(form.grant_type, Some(AUTHORIZATION_CODE | REFRESH_TOKEN)) {
             return Ok(self.decide_for_client(form).await?.into_parts(false));
         }
         let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
@@ -58,7 +58,7 @@ impl Attempt<'_> {
                 let proved =
                     subject_token::verify(server, tenant, state, principal, subject, self.now).await?;
                 check_same_task(&proved, actor_task.as_deref())?;
-                if let Subject::Token(claims, _) = &proved {
+                if let Subject::Token(claims, _, _) = &proved {
                     self.rest_on(claims, subject.0);
                 }
                 proved
@@ -189,7 +189,7 @@ fn is_about_consent(refusal: Refusal) -> bool {
 /// A subject of one task and an actor of another, each genuine, must not be spliced into one token.
 fn check_same_task(subject: &Subject, actor_task: Option<&str>) -> Result<(), Refusal> {
     match (subject, actor_task) {
-        (Subject::Token(claims, _), Some(actor)) => {
+        (Subject::Token(claims, _, _), Some(actor)) => {
             let related = claims.task.as_deref() == Some(actor)
                 || claims.task_ancestors.iter().any(|task| task == actor);
             if related { Ok(()) } else { Err(Refusal::ActorTokenNotOfClient) }

@@ -189,8 +189,8 @@ pub(super) fn for_builtin(
 /// a task no further than itself.
 fn reach(subject: &Subject) -> Option<Timestamp> {
     match subject {
-        Subject::Token(claims, None) => Some(claims.exp),
-        Subject::Token(_, Some(_)) | Subject::Upstream(_) | Subject::Nobody => None,
+        Subject::Token(claims, None, _) => Some(claims.exp),
+        Subject::Token(_, Some(_), _) | Subject::Upstream(_) | Subject::Nobody => None,
     }
 }
 
@@ -205,7 +205,7 @@ fn new_task(
     deadline: Timestamp,
 ) -> NewTask {
     let opened_by = match subject {
-        Subject::Token(token, _) => Some(token.jti.clone()),
+        Subject::Token(token, _, _) => Some(token.jti.clone()),
         Subject::Upstream(_) | Subject::Nobody => None,
     };
     NewTask(
