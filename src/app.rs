@@ -28,7 +28,7 @@ use crate::storage::news::News;
 use crate::storage::wrapping::WrappingKey;
 use crate::storage::{Db, StorageError};
 use crate::time::Clock;
-use crate::upstream::{Fetcher, Keys, OutboundRules};
+use crate::upstream::{ClientDocuments, Fetcher, Keys, OutboundRules};
 
 /// Why the server doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +143,10 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).map_err(at)?;
     let wrapping = wrapping_key(config)?;
     let extra_roots_pem = config.ca_file.as_ref().map(std::fs::read).transpose().map_err(at)?;
-    let fetcher = Fetcher::new(OutboundRules { allowed: config.allow_networks.clone(), extra_roots_pem })?;
+    let rules = OutboundRules { allowed: config.allow_networks.clone(), extra_roots_pem };
+    let on_loopback = !config.public_url.starts_with("https://");
+    let documents = ClientDocuments::new(Fetcher::for_strangers(&rules, on_loopback)?);
+    let keys = Keys::new(Fetcher::new(rules)?);
     let db = Db::open(&config.database_url).await?;
     let (journal, task) = Journal::start(db.clone(), clock.clone());
     let (default_lifetime, longest_lifetime, depth) = config.tasks;
@@ -156,7 +159,8 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
         key_publication: config.key_publication_seconds.into(),
         development: config.dev,
     };
-    Ok((Arc::new(Server::new(settings, db, journal, clock, (Keys::new(fetcher), wrapping, limits))), task))
+    let outside = (keys, documents);
+    Ok((Arc::new(Server::new(settings, db, journal, clock, (outside, wrapping, limits))), task))
 }
 
 /// The wrapping key: given, or read from its file, which is made at the first start.

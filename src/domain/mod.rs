@@ -3,6 +3,7 @@
 pub mod access_token;
 pub mod audit;
 pub mod authorization;
+pub mod client_metadata;
 pub mod cutoff;
 pub mod delegation;
 pub mod exchange;

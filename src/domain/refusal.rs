@@ -211,6 +211,22 @@ refusals! {
         "Something that this request rests on was revoked while it was being decided.";
     AuthorizationClientUnknown "authorization_client_unknown" InvalidClient "RFC 6749 section 4.1.2.1"
         "The client is unknown, switched off, or may not ask people for anything.";
+    ClientIdUrlUnfit "client_id_url_unfit" InvalidClient "draft-ietf-oauth-client-id-metadata-document-02 section 3"
+        "The client_id is not an https URL with a path, or has user information, a fragment, dot segments or another spelling.";
+    ClientMetadataHostNotAllowed "client_metadata_host_not_allowed" InvalidClient "Taskpass"
+        "Clients from this host are not accepted here.";
+    ClientMetadataNotFetched "client_metadata_not_fetched" InvalidClient "draft-ietf-oauth-client-id-metadata-document-02 section 5"
+        "The client's metadata document cannot be had: 200, JSON, at most 5 KB, no redirect, from a public address.";
+    ClientMetadataDocumentUnfit "client_metadata_document_unfit" InvalidClient "draft-ietf-oauth-client-id-metadata-document-02 section 4"
+        "The client's metadata document is about another URL, or describes a client that cannot be served.";
+    RegistrationClosed "registration_closed" NotFound "Taskpass"
+        "Clients do not register themselves here; use a Client ID Metadata Document or ask the administrator.";
+    RegistrationFull "registration_full" TemporarilyUnavailable "Taskpass"
+        "So many clients have registered themselves that there is no room for another.";
+    ClientMetadataUnfit "client_metadata_unfit" InvalidClientMetadata "RFC 7591 section 3.2.2"
+        "The client metadata cannot be taken: a public client, or private_key_jwt with jwks; code; a plain name; no secrets.";
+    RedirectUriUnfit "redirect_uri_unfit" InvalidRedirectUri "RFC 7591 section 3.2.2"
+        "A redirect URI is missing or cannot be taken: https, http on loopback, or a scheme made of a domain name.";
     RedirectUriNotRegistered "redirect_uri_not_registered" InvalidRequest "RFC 9700 section 2.1"
         "The redirect_uri is missing or is not one that is registered for the client, to the byte.";
     ResponseTypeUnsupported "response_type_unsupported" UnsupportedResponseType "RFC 6749 section 3.1.1"

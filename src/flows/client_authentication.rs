@@ -2,17 +2,19 @@
 //! (draft-ietf-oauth-spiffe-client-auth-02). There are no shared secrets.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::svid::{self, CLOCK_SKEW};
 use super::{FlowError, Server, Tenant, TenantState};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Principal, Status};
+use crate::domain::registry::{KeySource, Principal, Status};
 use crate::jose::{JwsError, Unverified};
 use crate::protocol::numeric_date::{Audience, NumericDate};
 use crate::protocol::token_type::{JWT_BEARER, JWT_SPIFFE};
 use crate::secret::Digest;
 use crate::storage::marks::Mark;
 use crate::time::Timestamp;
+use crate::upstream::Keys;
 
 /// What a request says about its client.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,59 +111,90 @@ async fn private_key_jwt<'a>(
     assertion: &str,
     now: Timestamp,
 ) -> Result<(&'a Principal, Mark), FlowError> {
-    let unverified = Unverified::parse(assertion).map_err(|_| Refusal::ClientAssertionMalformed)?;
-    // RFC 10070: `client-authentication+jwt` is recommended; a generic `JWT` or none is still accepted, the `typ` of any
-    // other kind of token is not.
-    if !matches!(unverified.header().typ.as_deref(), None | Some("jwt" | "client-authentication+jwt")) {
-        return Err(Refusal::ClientAssertionTypWrong.into());
-    }
-    let peeked = unverified.peek().ok_or(Refusal::ClientAssertionMalformed)?;
-    let named =
-        peeked.get("iss").and_then(serde_json::Value::as_str).ok_or(Refusal::ClientAssertionMalformed)?;
-    let principal = state.registry.principal(named).ok_or(Refusal::ClientUnknown)?;
-    let thumbprint = verify_with_keys(server, principal, &unverified).await?;
-    // What is proved now is what was looked at above, parsed strictly.
-    let claims = AssertionClaims::deserialize(&peeked).map_err(|_| Refusal::ClientAssertionMalformed)?;
-    check_claims(&claims, named, tenant, now)?;
-    let digest = Digest::of_parts(&[
-        b"client_assertion",
-        principal.id.as_bytes(),
-        thumbprint.as_bytes(),
-        claims.jti.as_bytes(),
-    ]);
-    let expires_at = claims.exp.0.plus(CLOCK_SKEW);
-    Ok((
-        principal,
-        Mark {
-            kind: "client_assertion",
-            digest,
-            expires_at,
-            refusal: Some(Refusal::ClientAssertionReplayed),
-        },
-    ))
+    let assertion = Assertion::parse(assertion)?;
+    let principal = state.registry.principal(&assertion.from).ok_or(Refusal::ClientUnknown)?;
+    let whose = Whose { id: &principal.id, keys: &principal.keys, published: &server.keys };
+    let mark = assertion.verify(whose, tenant, now).await?;
+    Ok((principal, mark))
 }
 
-async fn verify_with_keys(
-    server: &Server,
-    principal: &Principal,
-    unverified: &Unverified<'_>,
-) -> Result<String, FlowError> {
-    let mut unavailable = false;
-    for source in &principal.keys {
-        for missing in [false, true] {
-            let Ok(keys) = server.keys.of(source, missing).await else {
-                unavailable = true;
-                break;
-            };
-            match unverified.verify_by(&keys) {
-                Ok((_, key)) => return Ok(key.thumbprint().to_owned()),
-                // A remote set may have gained the key since it was read.
-                Err(JwsError::UnknownKey) => {}
-                Err(_) => break,
+/// A client assertion that nobody has verified.
+pub(super) struct Assertion<'a> {
+    unverified: Unverified<'a>,
+    claims: Map<String, Value>,
+    /// Whom it says it is from.
+    pub(super) from: String,
+}
+
+/// Whose assertion it must be.
+pub(super) struct Whose<'a> {
+    /// The client's id.
+    pub(super) id: &'a str,
+    /// Its keys, or where they are.
+    pub(super) keys: &'a [KeySource],
+    /// The memory of those that are published elsewhere.
+    pub(super) published: &'a Keys,
+}
+
+impl<'a> Assertion<'a> {
+    /// Takes it apart, and believes nothing.
+    pub(super) fn parse(assertion: &'a str) -> Result<Self, Refusal> {
+        let unverified = Unverified::parse(assertion).map_err(|_| Refusal::ClientAssertionMalformed)?;
+        // RFC 10070: `client-authentication+jwt` is recommended; a generic `JWT` or none is still accepted, the `typ` of any
+        // other kind of token is not.
+        if !matches!(unverified.header().typ.as_deref(), None | Some("jwt" | "client-authentication+jwt")) {
+            return Err(Refusal::ClientAssertionTypWrong);
+        }
+        let claims = unverified.peek().ok_or(Refusal::ClientAssertionMalformed)?;
+        let from = claims.get("iss").and_then(Value::as_str).ok_or(Refusal::ClientAssertionMalformed)?;
+        let from = from.to_owned();
+        Ok(Self { unverified, claims, from })
+    }
+
+    /// Verifies that it is that client's, for this server and this moment. What comes back is to be spent: it proves once.
+    pub(super) async fn verify(
+        &self,
+        whose: Whose<'_>,
+        tenant: &Tenant,
+        now: Timestamp,
+    ) -> Result<Mark, FlowError> {
+        let thumbprint = self.verify_with_keys(&whose).await?;
+        // What is proved now is what was looked at above, parsed strictly.
+        let claims =
+            AssertionClaims::deserialize(&self.claims).map_err(|_| Refusal::ClientAssertionMalformed)?;
+        check_claims(&claims, &self.from, tenant, now)?;
+        let digest = Digest::of_parts(&[
+            b"client_assertion",
+            whose.id.as_bytes(),
+            thumbprint.as_bytes(),
+            claims.jti.as_bytes(),
+        ]);
+        Ok(Mark {
+            kind: "client_assertion",
+            digest,
+            expires_at: claims.exp.0.plus(CLOCK_SKEW),
+            refusal: Some(Refusal::ClientAssertionReplayed),
+        })
+    }
+
+    async fn verify_with_keys(&self, whose: &Whose<'_>) -> Result<String, FlowError> {
+        let mut unavailable = false;
+        for source in whose.keys {
+            for missing in [false, true] {
+                let Ok(keys) = whose.published.of(source, missing).await else {
+                    unavailable = true;
+                    break;
+                };
+                match self.unverified.verify_by(&keys) {
+                    Ok((_, key)) => return Ok(key.thumbprint().to_owned()),
+                    // A remote set may have gained the key since it was read.
+                    Err(JwsError::UnknownKey) => {}
+                    Err(_) => break,
+                }
             }
         }
+        Err(if unavailable { Refusal::ClientKeysUnavailable } else { Refusal::ClientUnknown }.into())
     }
-    Err(if unavailable { Refusal::ClientKeysUnavailable } else { Refusal::ClientUnknown }.into())
 }
 
 fn check_claims(

@@ -19,19 +19,24 @@ pub struct Limits {
     /// Of refusals that are a row of their own in the audit trail: strangers share one limit, and each client that has
     /// proved who it is has another.
     pub strangers: Limiter,
+    /// Of clients that register themselves: all strangers share one limit for each tenant.
+    pub registrations: Limiter,
 }
 
 /// Such refusals per second and tenant, and per client.
 const STRANGERS: u32 = 200;
+/// Registrations per second and tenant.
+const REGISTRATIONS: u32 = 2;
 
 impl Limits {
     /// Requests per second and client; 0 is no limit. A burst is four seconds' worth.
     pub fn new(token: u32, introspection: u32) -> Self {
-        let strangers = if token == 0 { 0 } else { STRANGERS };
+        let (strangers, registrations) = if token == 0 { (0, 0) } else { (STRANGERS, REGISTRATIONS) };
         Self {
             token: Limiter::new(token),
             introspection: Limiter::new(introspection),
             strangers: Limiter::new(strangers),
+            registrations: Limiter::new(registrations),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod introspection;
 mod limits;
 mod own_token;
 mod refusals;
+pub mod registration;
 pub mod restore;
 pub mod revocation;
 mod server;

@@ -6,10 +6,13 @@ use serde_json::json;
 
 use super::{FlowError, Server, Tenant, signing_keys};
 use crate::domain::audit::{Event, EventKind};
+use crate::domain::client_metadata;
 use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
 use crate::domain::refusal::Refusal;
 use crate::storage::tenants::Head;
-use crate::storage::{Tx, audit, consents, cutoffs, news, registry, sessions, tasks, tenants, tokens};
+use crate::storage::{
+    Tx, audit, clients, consents, cutoffs, news, registry, sessions, tasks, tenants, tokens,
+};
 use crate::time::Timestamp;
 
 /// What was cut.
@@ -51,6 +54,13 @@ pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Resu
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
     let mut scopes = vec![(order.kind, order.id.to_owned())];
     match order.kind {
+        ScopeKind::Client if order.id.starts_with(client_metadata::DYNAMIC_PREFIX) => {
+            if clients::find(&mut tx, &tenant.name, order.id).await?.is_none() {
+                return Err(Refusal::EntryUnknown.into());
+            }
+            registry::suspend(&mut tx, &tenant.name, (order.kind, order.id), head.rev.seq + 1, now).await?;
+            head.registry_version += 1;
+        }
         ScopeKind::Task => {
             tasks::end(&mut tx, &tenant.name, order.id, now).await?;
         }
@@ -109,7 +119,10 @@ fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
         ScopeKind::Tenant => order.id == &*tenant.name,
         ScopeKind::Agent => registry.agent(order.id).is_some(),
         // By its own id: a SPIFFE ID also finds a client, and would cut nothing.
-        ScopeKind::Client => registry.principal(order.id).is_some_and(|principal| principal.id == order.id),
+        ScopeKind::Client => {
+            registry.principal(order.id).is_some_and(|principal| principal.id == order.id)
+                || describes_itself(order.id)
+        }
         ScopeKind::Resource => registry.resource(order.id).is_some(),
         ScopeKind::Tool => order.id.rsplit_once('#').is_some_and(|(uri, tool)| {
             registry.resource(uri).is_some_and(|resource| resource.tool(tool).is_some())
@@ -123,6 +136,12 @@ fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
         }
     };
     if known { Ok(()) } else { Err(Refusal::EntryUnknown) }
+}
+
+/// Whether this is the id of a client that no administrator has registered. The URL of a metadata document may be cut before its
+/// client first shows up; an id that the server has given is looked for in the database.
+fn describes_itself(client: &str) -> bool {
+    client_metadata::is_document_url(client) || client.starts_with(client_metadata::DYNAMIC_PREFIX)
 }
 
 /// Whether this is the id of a consent that a person has given.

@@ -19,7 +19,7 @@ use crate::storage::tenants::{self, Head};
 use crate::storage::wrapping::WrappingKey;
 use crate::storage::{Db, StorageError, Tx};
 use crate::time::{Clock, Uptime};
-use crate::upstream::Keys;
+use crate::upstream::{ClientDocuments, Keys};
 
 /// What an operator sets.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Server {
     pub entropy: Entropy,
     /// Keys that are published elsewhere.
     pub keys: Keys,
+    /// What clients publish about themselves.
+    pub documents: ClientDocuments,
     /// The key that wraps signing keys.
     pub wrapping: WrappingKey,
     /// How often anybody may ask.
@@ -80,7 +82,7 @@ impl Server {
         db: Db,
         journal: Journal,
         clock: Clock,
-        (keys, wrapping, limits): (Keys, WrappingKey, Limits),
+        ((keys, documents), wrapping, limits): ((Keys, ClientDocuments), WrappingKey, Limits),
     ) -> Self {
         let entropy = Entropy::default();
         Self {
@@ -94,6 +96,7 @@ impl Server {
             clock,
             entropy,
             keys,
+            documents,
             wrapping,
             limits,
             seen_users: Cache::new(100_000),
@@ -206,6 +209,7 @@ impl Server {
             crate::storage::leases::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             crate::storage::grants::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             crate::storage::sessions::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
+            crate::storage::clients::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
         }
         crate::storage::requests::prune(&mut tx, now.plus(-HOUR)).await?;
         crate::storage::logins::prune(&mut tx, now.plus(-HOUR)).await?;

@@ -16,7 +16,9 @@ use super::{FlowError, Server};
 use crate::domain::cutoff::{Cut, CutoffSet, ScopeKind, Stretch, Verdict};
 use crate::domain::lease::Leases;
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{IdentityProvider, Registry, Status, TenantSection, ended_session};
+use crate::domain::registry::{
+    IdentityProvider, Registry, Status, TenantSection, ended_session, revoked_client,
+};
 use crate::enforcer::view::RevocationView;
 use crate::jose::is_test_key;
 use crate::policy::Policy;
@@ -223,7 +225,8 @@ fn refuse_test_keys(registry: &Registry, keys: &KeyRing) -> Result<(), FlowError
     }
 }
 
-/// Lays what revocation has switched off over what the registry declares. Returns the disabled people.
+/// Lays what revocation has switched off over what the registry declares. Returns who has no entry there: people, their sessions, and
+/// clients, for those among them that nobody registered.
 fn switch_off(section: &mut TenantSection, suspended: &[(ScopeKind, String)]) -> HashSet<String> {
     let off = |kind: ScopeKind, id: &str| suspended.iter().any(|(other, name)| *other == kind && name == id);
     for agent in &mut section.agents {
@@ -254,6 +257,7 @@ fn switch_off(section: &mut TenantSection, suspended: &[(ScopeKind, String)]) ->
     let people = |(kind, id): &(ScopeKind, String)| match kind {
         ScopeKind::User => Some(id.clone()),
         ScopeKind::Session => Some(ended_session(id)),
+        ScopeKind::Client => Some(revoked_client(id)),
         _ => None,
     };
     suspended.iter().filter_map(people).collect()

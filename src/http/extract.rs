@@ -78,6 +78,21 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Node> for JsonBody<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, node: &Node) -> Result<Self, Failure> {
+        let JsonBytes(body) = JsonBytes::from_request(request, node).await?;
+        let value = crate::protocol::strict_json::value(&body, 32)
+            .map_err(|error| Failure::Invalid(error.to_string()))?;
+        // With the path of the member that doesn't fit: `consents[0].expires_at: invalid type: …`.
+        serde_path_to_error::deserialize(value).map(Self).map_err(|error| Failure::Invalid(error.to_string()))
+    }
+}
+
+/// A JSON body, not parsed yet.
+pub(super) struct JsonBytes(pub(super) Bytes);
+
+impl FromRequest<Node> for JsonBytes {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, node: &Node) -> Result<Self, Failure> {
         if !is_media_type(request.headers(), "application/json") {
             return Err(Failure::Http(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -85,10 +100,7 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Node> for JsonBody<T> {
             ));
         }
         let body = Bytes::from_request(request, node).await.map_err(|error| body_failure(error.status()))?;
-        let value = crate::protocol::strict_json::value(&body, 32)
-            .map_err(|error| Failure::Invalid(error.to_string()))?;
-        // With the path of the member that doesn't fit: `consents[0].expires_at: invalid type: …`.
-        serde_path_to_error::deserialize(value).map(Self).map_err(|error| Failure::Invalid(error.to_string()))
+        Ok(Self(body))
     }
 }
 

@@ -7,7 +7,8 @@ use axum::{Router, http::StatusCode};
 
 use super::answer::Failure;
 use super::endpoints::{
-    account, admin, authorize, consent, decisions, feed, health, introspect, metadata, revoke, token,
+    account, admin, authorize, consent, decisions, feed, health, introspect, metadata, register, revoke,
+    token,
 };
 use super::metrics;
 use super::node::Node;
@@ -15,6 +16,8 @@ use super::node::Node;
 /// A body over 64 KB is 413. Registry documents and batches of decisions may be larger.
 const BODY: usize = 64 * 1024;
 const REGISTRY_BODY: usize = 8 * 1024 * 1024;
+/// A client's metadata, keys included.
+const CLIENT_BODY: usize = 16 * 1024;
 /// A batch of an enforcer's decisions.
 const DECISIONS_BODY: usize = 1024 * 1024;
 
@@ -53,6 +56,7 @@ fn tenant_routes() -> Router<Node> {
         .route("/oauth/token", post(token::token))
         .route("/oauth/introspect", post(introspect::introspect))
         .route("/oauth/revoke", post(revoke::revoke))
+        .route("/oauth/register", post(register::register).layer(DefaultBodyLimit::max(CLIENT_BODY)))
         .route("/revocation/snapshot", get(feed::snapshot))
         .route("/revocation/stream", get(feed::stream))
         .route("/revocation/lease", post(feed::lease))

@@ -1,6 +1,6 @@
 //! Clients that have registered themselves (RFC 7591).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::macros::{execute, fetch};
 use super::{StorageError, Tx, sql};
@@ -11,18 +11,41 @@ pub async fn insert(
     tx: &mut Tx,
     tenant: &str,
     id: &str,
-    metadata: &Value,
+    metadata: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    execute!(tx, sql::REGISTERED_CLIENT_INSERT, tenant, id, metadata.to_string(), now.0)?;
+    execute!(
+        tx,
+        sql::REGISTERED_CLIENT_INSERT,
+        tenant,
+        id,
+        Value::Object(metadata.clone()).to_string(),
+        now.0
+    )?;
     Ok(())
 }
 
-/// The metadata of that client.
-pub async fn find(tx: &mut Tx, tenant: &str, id: &str) -> Result<Option<Value>, StorageError> {
-    let row = fetch!(fetch_optional, tx, (String,), sql::REGISTERED_CLIENT, tenant, id)?;
-    let parse = |(body,): (String,)| {
-        serde_json::from_str(&body).map_err(|error| StorageError::Damaged(format!("client {id}: {error}")))
+/// The metadata of that client, and when it registered.
+pub async fn find(
+    tx: &mut Tx,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<(Map<String, Value>, Timestamp)>, StorageError> {
+    let row = fetch!(fetch_optional, tx, (String, Timestamp), sql::REGISTERED_CLIENT, tenant, id)?;
+    let parse = |(body, created_at): (String, Timestamp)| match serde_json::from_str(&body) {
+        Ok(metadata) => Ok((metadata, created_at)),
+        Err(error) => Err(StorageError::Damaged(format!("client {id}: {error}"))),
     };
     row.map(parse).transpose()
+}
+
+/// How many have registered.
+pub async fn count(tx: &mut Tx, tenant: &str) -> Result<i64, StorageError> {
+    let (count,) = fetch!(fetch_one, tx, (i64,), sql::REGISTERED_CLIENTS, tenant)?;
+    Ok(count)
+}
+
+/// Forgets those from before then that nobody has ever said yes to.
+pub async fn prune(tx: &mut Tx, tenant: &str, before: Timestamp) -> Result<u64, StorageError> {
+    Ok(execute!(tx, sql::REGISTERED_CLIENTS_PRUNE, tenant, before.0)?)
 }

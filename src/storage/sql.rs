@@ -177,7 +177,10 @@ statements! {
         WHERE users.tenant = $1 AND users.issuer = $2 AND tokens.exp > $3 ORDER BY users.id";
 
     REGISTERED_CLIENT_INSERT = "INSERT INTO registered_clients (tenant, id, body, created_at) VALUES ($1, $2, $3, $4)";
-    REGISTERED_CLIENT = "SELECT body FROM registered_clients WHERE tenant = $1 AND id = $2";
+    REGISTERED_CLIENT = "SELECT body, created_at FROM registered_clients WHERE tenant = $1 AND id = $2";
+    REGISTERED_CLIENTS = "SELECT count(*) FROM registered_clients WHERE tenant = $1";
+    REGISTERED_CLIENTS_PRUNE = "DELETE FROM registered_clients WHERE tenant = $1 AND created_at < $2
+        AND id NOT IN (SELECT client_id FROM consents WHERE tenant = $1)";
 
     AUDIT_INSERT = "INSERT INTO audit (tenant, seq, at, body, hash)
         SELECT $1, value->>0, value->>1, value->>2, value->>3 FROM json_each($2)",

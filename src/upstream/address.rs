@@ -29,11 +29,11 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
 
 fn is_special_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
-    // Global unicast is 2000::/3; of that, tunnels and documentation are left out.
-    let carries_v4 =
-        address.to_ipv4_mapped().is_some() || segments[0] == 0x2002 || segments[..2] == [0x2001, 0];
+    // Global unicast is 2000::/3; of that, tunnels, documentation and 2001::/23, which IANA keeps for protocols, are left out.
+    let carries_v4 = address.to_ipv4_mapped().is_some() || segments[0] == 0x2002;
     let global = segments[0] & 0xe000 == 0x2000;
-    !global || carries_v4 || segments[..2] == [0x2001, 0xdb8] || segments[0] == 0x3fff
+    let protocols = segments[0] == 0x2001 && segments[1] < 0x200;
+    !global || carries_v4 || protocols || segments[..2] == [0x2001, 0xdb8] || segments[0] == 0x3fff
 }
 
 #[cfg(test)]
@@ -62,14 +62,27 @@ mod tests {
             "fd00:ec2::254",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
+            "2001::1",
+            "2001:2::1",
+            "2001:10::1",
+            "2001:20::1",
             "2001:db8::1",
+            "3fff::1",
+            "5f00::1",
+            "100::1",
+            "64:ff9b:1::1",
+            "192.0.0.170",
+            "192.88.99.1",
+            "203.0.113.1",
             "ff02::1",
             "::127.0.0.1",
         ];
         for text in special {
             assert!(is_special(text.parse().unwrap()), "{text}");
         }
-        for text in ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "100.128.0.1"] {
+        for text in
+            ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "100.128.0.1", "2001:200::1", "2001:4860:4860::8888"]
+        {
             assert!(!is_special(text.parse().unwrap()), "{text}");
         }
     }

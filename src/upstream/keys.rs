@@ -1,9 +1,9 @@
 //! Keys that are published elsewhere: fetched when needed, refreshed on schedule, the last good ones kept for a while.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use moka::sync::Cache;
 use serde_json::Value;
 
 use super::fetch::{FetchError, Fetcher};
@@ -42,16 +42,19 @@ struct Slot {
     tried: Option<Instant>,
 }
 
-/// The key sets in memory: one slot for each source that the registry names.
+/// More sources than any registry names; where strangers name them, what falls out is fetched again.
+const SOURCES: u64 = 10_000;
+
+/// The key sets in memory: one slot for each source that somebody names.
 pub struct Keys {
     fetcher: Fetcher,
-    slots: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
+    slots: Cache<String, Arc<tokio::sync::Mutex<Slot>>>,
 }
 
 impl Keys {
     /// An empty memory.
     pub fn new(fetcher: Fetcher) -> Self {
-        Self { fetcher, slots: Mutex::default() }
+        Self { fetcher, slots: Cache::new(SOURCES) }
     }
 
     /// The keys of a source. `missing` says that a token names a key which the current set lacks: then the set is read
@@ -98,10 +101,7 @@ impl Keys {
         missing: bool,
         read: impl FnOnce() -> F,
     ) -> Result<Arc<JwkSet>, KeysError> {
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            slots.entry(name.to_owned()).or_default().clone()
-        };
+        let slot = self.slots.get_with_by_ref(name, Arc::default);
         // One reader at a time; the others wait and find what it brought.
         let mut slot = slot.lock().await;
         let now = monotonic();

@@ -1,9 +1,10 @@
 //! A site over real TLS: a certificate authority made for the test, a certificate for this machine, and answers of every
 //! kind, proper and not.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -19,6 +20,10 @@ pub(crate) struct Site {
     pub(crate) ca_pem: String,
     /// How many requests reached it.
     pub(crate) hits: Arc<AtomicUsize>,
+    /// How many connections were made to it, whether or not a request followed.
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// Answers beside those that every site gives, by path, to the byte.
+    pages: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl Site {
@@ -29,10 +34,14 @@ impl Site {
         let url = format!("https://{}", listener.local_addr().unwrap());
         let (acceptor, hits) = (TlsAcceptor::from(Arc::new(config)), Arc::new(AtomicUsize::new(0)));
         let (body, counter, own) = (Arc::new(body), hits.clone(), url.clone());
+        let (pages, connections) =
+            (Arc::<Mutex<HashMap<String, String>>>::default(), Arc::new(AtomicUsize::new(0)));
+        let (shown, accepted) = (pages.clone(), connections.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, body, counter, own) =
-                    (acceptor.clone(), body.clone(), counter.clone(), own.clone());
+                accepted.fetch_add(1, Ordering::SeqCst);
+                let (acceptor, body, counter, own, shown) =
+                    (acceptor.clone(), body.clone(), counter.clone(), own.clone(), shown.clone());
                 tokio::spawn(async move {
                     // A client that doesn't trust the certificate hangs up here.
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
@@ -46,16 +55,28 @@ impl Site {
                     counter.fetch_add(1, Ordering::SeqCst);
                     let request = String::from_utf8_lossy(&request).into_owned();
                     let path = request.split(' ').nth(1).unwrap_or_default();
-                    answer(&mut stream, path, &body, &own).await;
+                    let page = shown.lock().unwrap().get(path).cloned();
+                    match page {
+                        Some(page) => drop(stream.write_all(page.as_bytes()).await),
+                        None => answer(&mut stream, path, &body, &own).await,
+                    }
                     let _ = stream.shutdown().await;
                 });
             }
         });
-        Self { url, ca_pem, hits }
+        Self { url, ca_pem, hits, connections, pages }
     }
 
     pub(crate) fn hits(&self) -> usize {
         self.hits.load(Ordering::SeqCst)
+    }
+
+    /// From now on answers `path` so: a status, header lines that each end in a line break, a body.
+    pub(crate) fn put(&self, path: &str, status: &str, headers: &str, body: &str) {
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n");
+        self.pages.lock().unwrap().insert(path.to_owned(), head + body);
     }
 
     /// Writes the authority's certificate where the server's configuration can name it.

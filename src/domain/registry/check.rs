@@ -5,12 +5,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Agent, Consent, Grantee, Identity, KeySource, Principal, PrincipalKind, Registry, RegistryError,
-    Resource, Status, TenantSection,
+    Agent, Client, Consent, Grantee, Identity, KeySource, Principal, PrincipalKind, Registration, Registry,
+    RegistryError, Resource, Status, TenantSection,
 };
+use crate::domain::client_metadata::{DYNAMIC_PREFIX, host_of};
 use crate::domain::exchange::names_other_location;
 use crate::domain::narrowing::{DetailTypes, OperatorType};
 use crate::jose::{Algorithm, JwkSet};
+use crate::protocol::redirect_uri;
 use crate::protocol::scope::Scope;
 
 pub(super) fn detail_types(section: &TenantSection) -> Result<DetailTypes, RegistryError> {
@@ -25,14 +27,15 @@ pub(super) fn detail_types(section: &TenantSection) -> Result<DetailTypes, Regis
     DetailTypes::with(operator).map_err(|error| RegistryError::new("detail_types", error))
 }
 
-/// Ids stand in tokens, logs, file names and log scopes: a small alphabet keeps them apart from user ids (`usr_…`),
-/// URLs and SPIFFE IDs (`threats.md`: a client id must never pass for a user id).
+/// Ids stand in tokens, logs, file names and log scopes: a small alphabet keeps them apart from user ids (`usr_…`), the ids of
+/// clients that register themselves (`dyn_…`), URLs and SPIFFE IDs (`threats.md`: a client id must never pass for a user id).
 pub(super) fn check_id(place: &str, id: &str) -> Result<(), RegistryError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if id.is_empty() || id.len() > 128 || !id.bytes().all(plain) || id.starts_with("usr_") {
+    let anothers = ["usr_", DYNAMIC_PREFIX].iter().any(|prefix| id.starts_with(prefix));
+    if id.is_empty() || id.len() > 128 || !id.bytes().all(plain) || anothers {
         return Err(RegistryError::new(
             place,
-            "an id is 1 to 128 of A-Z a-z 0-9 - _ . and doesn't start with usr_",
+            "an id is 1 to 128 of A-Z a-z 0-9 - _ . and doesn't start with usr_ or dyn_",
         ));
     }
     Ok(())
@@ -100,6 +103,35 @@ pub(super) fn check_agent(
         }
     }
     Ok(())
+}
+
+pub(super) fn check_client(client: &Client, section: &TenantSection) -> Result<(), RegistryError> {
+    let place = format!("client {}", client.client);
+    for uri in &client.redirect_uris {
+        redirect_uri::check(uri)
+            .map_err(|error| RegistryError::new(&place, format!("redirect_uris: {uri:?}: {error}")))?;
+    }
+    for uri in &client.resources {
+        if !section.resources.iter().any(|resource| resource.resource == *uri) {
+            return Err(RegistryError::new(place, format!("resources names the unknown resource {uri}")));
+        }
+    }
+    Ok(())
+}
+
+/// A host that is written in another spelling than a URL's would never be found, and shut its clients out.
+pub(super) fn check_registration(registration: &Registration) -> Result<(), RegistryError> {
+    let is_host = |host: &String| {
+        let url = format!("https://{host}/");
+        redirect_uri::check(&url).is_ok() && host_of(&url).as_ref() == Some(host)
+    };
+    match registration.metadata_document_hosts.iter().find(|host| !is_host(host)) {
+        Some(host) => Err(RegistryError::new(
+            "registration",
+            format!("metadata_document_hosts: {host:?} is not a host in lower case, without scheme and port"),
+        )),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn check_consent(consent: &Consent, section: &TenantSection) -> Result<(), RegistryError> {

@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::check::{check_agent, check_consent, check_resource, detail_types, inline, principal, remote};
+use super::check::{
+    check_agent, check_client, check_consent, check_registration, check_resource, detail_types, inline,
+    principal, remote,
+};
 use super::{
-    Administrator, Agent, Ceiling, Client, Consent, Grantee, IdentityProvider, RegistryError, Resource,
-    Status, TenantSection, TrustDomain,
+    Administrator, Agent, Ceiling, Client, Consent, Grantee, IdentityProvider, Registration, RegistryError,
+    Resource, Status, TenantSection, TrustDomain,
 };
 use crate::domain::narrowing::DetailTypes;
 use crate::jose::{JwkSet, is_test_key};
@@ -74,6 +77,11 @@ pub fn ended_session(session: &str) -> String {
     format!("session {session}")
 }
 
+/// How a client that stands in no registry is told from them once it is revoked.
+pub fn revoked_client(client: &str) -> String {
+    format!("client {client}")
+}
+
 impl Registry {
     /// Checks a section as a whole and compiles it. Nothing is stored unless this succeeds.
     pub fn compile(
@@ -96,6 +104,10 @@ impl Registry {
         for consent in &section.consents {
             check_consent(consent, &section)?;
         }
+        for client in &section.clients {
+            check_client(client, &section)?;
+        }
+        section.registration.iter().try_for_each(check_registration)?;
         registry.section = section;
         Ok(registry)
     }
@@ -212,6 +224,13 @@ impl Registry {
         Some(&self.section.agents[*self.agents.get(id)?])
     }
 
+    /// How clients come in that no administrator has registered: not at all, where nothing is said of it.
+    pub fn registration(&self) -> &Registration {
+        static CLOSED: Registration =
+            Registration { metadata_documents: false, metadata_document_hosts: Vec::new(), dynamic: false };
+        self.section.registration.as_ref().unwrap_or(&CLOSED)
+    }
+
     /// The client of that id.
     pub fn client(&self, id: &str) -> Option<&Client> {
         self.section.clients.iter().find(|client| client.client == id)
@@ -275,6 +294,11 @@ impl Registry {
     /// Whether a person's session was ended: an upstream token of it starts nothing new.
     pub fn is_session_ended(&self, session: &str) -> bool {
         self.disabled_users.contains(&ended_session(session))
+    }
+
+    /// Whether this client was revoked. Those that describe or register themselves have no entry that could be switched off.
+    pub fn is_client_revoked(&self, client: &str) -> bool {
+        self.disabled_users.contains(&revoked_client(client))
     }
 
     /// Whether an administrator has disabled this person.

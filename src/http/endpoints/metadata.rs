@@ -23,7 +23,8 @@ pub(in crate::http) async fn metadata(
     let methods = ["private_key_jwt", "spiffe_jwt"];
     let algorithms =
         ["ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
-    Ok(cached(&json!({
+    let registration = state.registry.registration();
+    let mut members = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth/token"),
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),
@@ -43,7 +44,12 @@ pub(in crate::http) async fn metadata(
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "authorization_details_types_supported": types,
-    })))
+        "client_id_metadata_document_supported": registration.metadata_documents,
+    });
+    if let (true, Some(map)) = (registration.dynamic, members.as_object_mut()) {
+        map.insert("registration_endpoint".into(), json!(format!("{issuer}/oauth/register")));
+    }
+    Ok(cached(&members))
 }
 
 /// The public keys, those that will sign soon among them.

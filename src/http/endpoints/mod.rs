@@ -9,5 +9,6 @@ pub(super) mod feed;
 pub(super) mod health;
 pub(super) mod introspect;
 pub(super) mod metadata;
+pub(super) mod register;
 pub(super) mod revoke;
 pub(super) mod token;
