@@ -158,6 +158,7 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
         key_lifetime: i64::from(config.key_lifetime_days) * 86_400,
         key_publication: config.key_publication_seconds.into(),
         development: config.dev,
+        data_dir: config.data_dir.clone(),
     };
     let outside = (keys, documents);
     Ok((Arc::new(Server::new(settings, db, journal, clock, (outside, wrapping, limits))), task))

@@ -82,6 +82,7 @@ fn foreign_crates_stay_in_their_rooms() {
     let rooms: &[(&str, &[&str])] = &[
         ("josekit::", &["jose"]),
         ("cedar_policy::", &["policy"]),
+        ("oauth2::", &["upstream"]),
         ("sqlx::query", &["storage"]),
         ("askama::", &["ui"]),
         ("axum::", &["http", "guard", "enforcer", "agent", "cli"]),

@@ -51,7 +51,7 @@ CREATE TABLE sessions (
 
 CREATE UNIQUE INDEX sessions_secret ON sessions (tenant, secret);
 CREATE INDEX sessions_user ON sessions (tenant, user_id);
-CREATE INDEX sessions_idp ON sessions (tenant, idp, upstream_sid);
+CREATE INDEX sessions_upstream ON sessions (tenant, upstream_sid);
 
 -- What people have said yes to; an administrator's consents stand in the registry.
 CREATE TABLE consents (

@@ -16,6 +16,7 @@ use crate::time::Clock;
 #[command(after_help = "Examples:
   taskpass serve
   taskpass serve --registry registry.yaml --listen 127.0.0.1:8080
+  taskpass serve --registry registry.yaml --dev
   TASKPASS_DATABASE_URL=postgres://db/taskpass taskpass serve --public-url https://id.example.com --listen 0.0.0.0:8080")]
 pub struct Args {
     #[command(flatten)]
@@ -51,6 +52,12 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     let app = App::start(&config, Clock::System, registry)
         .await
         .map_err(|error| CliError::new(error.to_string()))?;
+    if config.dev {
+        tracing::warn!("--dev: anybody on this machine can sign in as anybody, without a password");
+        eprintln!(
+            "\n*** DEVELOPMENT SIGN-IN *** Anybody on this machine can be anybody in the registry's `people`. Never for real data.\n"
+        );
+    }
     if let Some(token) = &app.bootstrap {
         // To the terminal of whoever started the server, not to the log.
         eprintln!(

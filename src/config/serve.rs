@@ -92,6 +92,11 @@ pub enum ConfigError {
         "public_url is http or https, without query, fragment, credentials or trailing slash, and https beyond loopback; this is {0:?}"
     )]
     PublicUrl(String),
+    /// People would sign in without any proof where others can reach the server.
+    #[error(
+        "--dev lets anybody be anybody: listen and public_url must both be loopback, and these are {0} and {1:?}"
+    )]
+    Development(SocketAddr, String),
     /// The bounds of tasks contradict each other.
     #[error("task_lifetime_seconds is 1 to longest_task_seconds, and delegation_depth is 1 to 16")]
     Tasks,
@@ -141,10 +146,17 @@ impl ServeArgs {
         if !(1..=longest).contains(&lifetime) || !(1..=16).contains(&depth) {
             return Err(ConfigError::Tasks);
         }
+        let public_url = check_public_url(
+            self.public_url.or(file.public_url).unwrap_or_else(|| format!("http://{listen}")),
+        )?;
+        let dev = self.dev || file.dev;
+        if dev
+            && !(listen.ip().is_loopback() && url::Url::parse(&public_url).is_ok_and(|url| is_loopback(&url)))
+        {
+            return Err(ConfigError::Development(listen, public_url));
+        }
         Ok(ServeConfig {
-            public_url: check_public_url(
-                self.public_url.or(file.public_url).unwrap_or_else(|| format!("http://{listen}")),
-            )?,
+            public_url,
             listen,
             database_url: self.database_url.or(file.database_url).unwrap_or_else(database),
             registry: self.registry.or(file.registry),
@@ -175,7 +187,7 @@ impl ServeArgs {
                 self.allow_networks
             },
             ca_file: self.ca_file.or(file.ca_file),
-            dev: self.dev || file.dev,
+            dev,
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
             log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
         })
@@ -186,13 +198,7 @@ impl ServeArgs {
 /// for loopback, where nobody listens in.
 fn check_public_url(text: String) -> Result<String, ConfigError> {
     let sound = url::Url::parse(&text).is_ok_and(|url| {
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+        (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
             && url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty()
@@ -201,6 +207,15 @@ fn check_public_url(text: String) -> Result<String, ConfigError> {
             && (url.as_str() == text || url.as_str().strip_suffix('/') == Some(&text))
     });
     if sound { Ok(text) } else { Err(ConfigError::PublicUrl(text)) }
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +235,31 @@ mod tests {
         let args = ServeArgs { config: Some(file.clone()), ..ServeArgs::default() };
         assert!(matches!(args.complete(), Err(ConfigError::Malformed(..))));
         std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn development_is_for_loopback() {
+        let complete = |listen: &str, public_url: Option<&str>| {
+            let (listen, public_url) = (Some(listen.parse().unwrap()), public_url.map(str::to_owned));
+            ServeArgs { listen, public_url, dev: true, ..ServeArgs::default() }.complete()
+        };
+        for (listen, url) in [
+            ("127.0.0.1:1", None),
+            ("[::1]:1", None),
+            ("127.0.0.1:1", Some("http://localhost:1")),
+            ("127.0.0.1:1", Some("https://127.0.0.1:1")),
+        ] {
+            assert!(complete(listen, url).unwrap().dev, "{listen} {url:?}");
+        }
+        for (listen, url) in [
+            ("0.0.0.0:1", Some("http://127.0.0.1:1")),
+            ("192.168.0.1:1", Some("http://127.0.0.1:1")),
+            ("[::]:1", Some("http://localhost:1")),
+            ("127.0.0.1:1", Some("https://id.example.com")),
+            ("127.0.0.1:1", Some("https://localhost.example.com")),
+        ] {
+            assert!(matches!(complete(listen, url), Err(ConfigError::Development(..))), "{listen} {url:?}");
+        }
     }
 
     #[test]

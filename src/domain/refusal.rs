@@ -269,6 +269,10 @@ refusals! {
         "The identity provider could not be asked, or its answer was not a token response.";
     IdTokenNotAccepted "id_token_not_accepted" InvalidRequest "OpenID Connect Core section 3.1.3.7"
         "The identity provider's ID token is not a proof that this person signed in here.";
+    LogoutTokenNotAccepted "logout_token_not_accepted" InvalidRequest "OpenID Connect Back-Channel Logout section 2.6"
+        "The logout token is not a proof that the identity provider has logged somebody out.";
+    LogoutTokenReplayed "logout_token_replayed" InvalidRequest "OpenID Connect Back-Channel Logout section 2.6"
+        "The logout token has been used before; each may be used once.";
     AuthorizationCodeUnknown "authorization_code_unknown" InvalidGrant "RFC 6749 section 5.2"
         "The authorization code is unknown or has expired.";
     AuthorizationCodeAlreadyRedeemed "authorization_code_already_redeemed" InvalidGrant "RFC 6749 section 4.1.2"

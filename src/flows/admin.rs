@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 
-use super::{FlowError, Server, Tenant};
+use super::tenant::DEVELOPMENT;
+use super::{FlowError, Server, Tenant, sessions};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{
-    Action, Administrator, Change, Client, Identity, Kind, Registry, RegistryError, Status, TenantSection,
-    changes,
+    Action, Administrator, Change, Client, Identity, IdentityProvider, Kind, Registry, RegistryError, Status,
+    TenantSection, changes,
 };
 use crate::policy::Policy;
 use crate::secret::{Digest, Secret};
@@ -68,6 +69,9 @@ pub async fn apply(
     {
         registry::put(&mut tx, &tenant.name, (*kind, id), body, now).await?;
     }
+    for idp in dismissed(&stored, &wanted)? {
+        sessions::end_provider(&mut tx, &mut head, &idp, actor, now).await?;
+    }
     head.registry_version += 1;
     let summary: Vec<_> = differing.iter().map(|change| json!(change)).collect();
     record(&mut tx, &mut head, actor, json!({ "registry": summary }), now).await?;
@@ -75,6 +79,30 @@ pub async fn apply(
     server.refresh().await?;
     super::signing_keys::keep(server, &tenant.name).await?;
     Ok(Applied { applied: true, changes, notes })
+}
+
+/// The identity providers that were trusted until now: each as it was. One with another issuer is another one, and one that
+/// people no longer sign in with has nobody who is signed in.
+fn dismissed(
+    stored: &[(String, String, Value)],
+    wanted: &[(Kind, String, Value)],
+) -> Result<Vec<IdentityProvider>, FlowError> {
+    let damaged = |error: serde_json::Error| FlowError::Invalid(format!("identity_provider: {error}"));
+    let read = |body: &Value| IdentityProvider::deserialize(body).map_err(damaged);
+    let mut dismissed = Vec::new();
+    for (_, id, body) in wanted.iter().filter(|(kind, ..)| *kind == Kind::IdentityProvider) {
+        let own = |(kind, name, _): &&(String, String, Value)| {
+            kind == Kind::IdentityProvider.as_str() && name == id
+        };
+        let Some((_, _, before)) = stored.iter().find(own) else { continue };
+        let (before, after) = (read(before)?, read(body)?);
+        let closed = before.sign_in.is_some() && after.sign_in.is_none();
+        let still = after.status == Status::Active && after.issuer == before.issuer && !closed;
+        if before.status == Status::Active && !still {
+            dismissed.push(before);
+        }
+    }
+    Ok(dismissed)
 }
 
 /// Checks the registry as it would be afterwards, stored entries included.
@@ -96,6 +124,15 @@ fn check_whole(
         return Err(FlowError::Invalid(format!(
             "resource {}: this server's own endpoints are not for registering",
             resource.resource
+        )));
+    }
+    // Nobody else may speak for the people of the development sign-in.
+    if let Some(idp) =
+        whole.identity_providers.iter().find(|idp| idp.issuer == format!("{issuer}/{DEVELOPMENT}"))
+    {
+        return Err(FlowError::Invalid(format!(
+            "identity_provider {}: this issuer is this server's own",
+            idp.id
         )));
     }
     let registry = Registry::compile(0, whole, HashSet::new())?;

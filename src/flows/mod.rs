@@ -20,11 +20,13 @@ pub mod restore;
 pub mod revocation;
 mod server;
 pub mod sessions;
+pub mod sign_in;
 pub mod signing_keys;
 mod subject_token;
 mod svid;
 mod tenant;
 pub mod token;
+mod upstream_token;
 
 pub use client_authentication::{Authenticated, Credentials, authenticate};
 pub use limits::{Limiter, Limits};

@@ -1,5 +1,7 @@
 //! Refusals that leave no other row: each is written down, durably, before the caller hears of it.
 
+use serde_json::Value;
+
 use super::{FlowError, Server, Tenant};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::refusal::Refusal;
@@ -49,6 +51,21 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// What was decided about a person on the way in, or out again; `detail` says by which identity provider. That one can't
+    /// be asked is a decision here: the person stays outside.
+    pub async fn about<T>(&self, detail: Value, decided: Result<T, FlowError>) -> Result<T, FlowError> {
+        match decided {
+            Err(FlowError::Refused(refusal))
+                if !is_temporary(refusal) || refusal == Refusal::SignInFailed =>
+            {
+                let mut event = Event::new(self.kind, false).refused(refusal.rule());
+                event.detail = Some(detail);
+                Err(self.write(refusal, "strangers", event).await?)
+            }
+            decided => decided,
+        }
+    }
+
     /// Writes a refusal down, and hands it back to be told. Rows are limited, because each costs a write; what is only
     /// temporary is no decision.
     async fn refused(
@@ -57,12 +74,16 @@ impl<'a> Recorder<'a> {
         bucket: &str,
         client_id: Option<String>,
     ) -> Result<FlowError, FlowError> {
-        if matches!(refusal.wire().code, ErrorCode::TemporarilyUnavailable | ErrorCode::SlowDown) {
+        if is_temporary(refusal) {
             return Ok(refusal.into());
         }
-        self.server.limits.strangers.take(&self.tenant.name, bucket)?;
         let mut event = Event::new(self.kind, false).refused(refusal.rule());
         event.client_id = client_id;
+        self.write(refusal, bucket, event).await
+    }
+
+    async fn write(&self, refusal: Refusal, bucket: &str, mut event: Event) -> Result<FlowError, FlowError> {
+        self.server.limits.strangers.take(&self.tenant.name, bucket)?;
         for _ in 0..ATTEMPTS {
             let rev = self.tenant.view.rev();
             event.rev = Some(rev.clone());
@@ -82,4 +103,8 @@ impl<'a> Recorder<'a> {
         }
         Err(Refusal::Overloaded.into())
     }
+}
+
+fn is_temporary(refusal: Refusal) -> bool {
+    matches!(refusal.wire().code, ErrorCode::TemporarilyUnavailable | ErrorCode::SlowDown)
 }

@@ -85,6 +85,10 @@ pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Resu
         kind if switches_off(kind) => {
             if kind == ScopeKind::Session {
                 sessions::end(&mut tx, &tenant.name, order.id, now).await?;
+                scopes.extend(browsers(&mut tx, &tenant.name, order.id, now).await?);
+            }
+            if kind == ScopeKind::User {
+                sessions::end_of_user(&mut tx, &tenant.name, order.id, now).await?;
             }
             registry::suspend(&mut tx, &tenant.name, (kind, order.id), head.rev.seq + 1, now).await?;
             head.registry_version += 1;
@@ -147,6 +151,21 @@ fn describes_itself(client: &str) -> bool {
 /// Whether this is the id of a consent that a person has given.
 fn is_given(id: &str) -> bool {
     id.starts_with("con_") && id.len() <= 64
+}
+
+/// The sessions of browsers that come from a session at an identity provider, which end with it.
+async fn browsers(
+    tx: &mut Tx,
+    tenant: &str,
+    upstream_sid: &str,
+    now: Timestamp,
+) -> Result<Vec<(ScopeKind, String)>, FlowError> {
+    let mut scopes = Vec::new();
+    for session in sessions::of_upstream_sid(tx, tenant, upstream_sid).await? {
+        sessions::end(tx, tenant, &session.id, now).await?;
+        scopes.push((ScopeKind::Session, session.id));
+    }
+    Ok(scopes)
 }
 
 /// The running tasks that were opened with a token, which end with it.

@@ -1,6 +1,7 @@
 //! What every flow works with.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub key_publication: i64,
     /// Whether the people of the registry may sign in by a click, without any proof.
     pub development: bool,
+    /// Where the files lie that the registry names.
+    pub data_dir: PathBuf,
 }
 
 /// One node. Nothing in it is the truth: everything can be read again from the database.
@@ -210,6 +213,8 @@ impl Server {
             crate::storage::grants::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             crate::storage::sessions::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             crate::storage::clients::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
+            // Far longer than any identity provider's token of an ended session is valid.
+            crate::storage::registry::prune_sessions(&mut tx, &tenant.name, now.plus(-90 * DAY)).await?;
         }
         crate::storage::requests::prune(&mut tx, now.plus(-HOUR)).await?;
         crate::storage::logins::prune(&mut tx, now.plus(-HOUR)).await?;

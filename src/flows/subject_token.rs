@@ -1,34 +1,20 @@
 //! Rule 3: the subject token is genuine, is what it is declared to be, is meant for this client, and is alive.
 
-use serde::Deserialize;
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use super::upstream_token::{self, Claims, Unproved, groups, is_unfit};
 use super::{FlowError, Server, Tenant, TenantState, own_token, svid};
 use crate::domain::exchange::{Subject, UpstreamUser};
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::{Consent, Grantee, IdentityProvider, KeySource, Principal, Status};
+use crate::domain::registry::{Consent, Grantee, IdentityProvider, Principal, Status};
 use crate::domain::user::user_id;
-use crate::jose::{JwsError, Unverified};
+use crate::jose::Unverified;
 use crate::protocol::claims::AccessTokenClaims;
-use crate::protocol::numeric_date::{Audience, NumericDate};
 use crate::protocol::token_type::TokenType;
 use crate::storage::consents::{self, GivenConsent};
 use crate::storage::tasks;
 use crate::time::Timestamp;
-
-/// How far an upstream's clock may be ahead, in seconds.
-const UPSTREAM_SKEW: i64 = 30;
-
-#[derive(Deserialize)]
-struct UpstreamClaims {
-    sub: String,
-    aud: Audience,
-    azp: Option<String>,
-    exp: NumericDate,
-    nbf: Option<NumericDate>,
-    iat: Option<NumericDate>,
-    sid: Option<String>,
-}
 
 /// Verifies the subject token of an exchange by `client`.
 pub(super) async fn verify(
@@ -202,52 +188,39 @@ async fn upstream(
     if idp.status != Status::Active {
         return Err(Refusal::IdentityProviderDisabled.into());
     }
-    verify_signature(server, source, unverified).await?;
+    let signed = upstream_token::verify_signature(server, source, unverified).await;
+    signed.map_err(|error| match error {
+        Unproved::NoKeys => Refusal::SubjectKeysUnavailable,
+        Unproved::NotSigned => Refusal::SubjectTokenSignatureWrong,
+    })?;
     // What is proved now is what was looked at above, parsed strictly.
-    let claims = UpstreamClaims::deserialize(&peeked).map_err(|_| Refusal::SubjectTokenMalformed)?;
-    check_upstream(&claims, &peeked, (idp, client), now)?;
+    let claims = Claims::deserialize(&peeked).map_err(|_| Refusal::SubjectTokenMalformed)?;
+    let subject = check_upstream(&claims, &peeked, (idp, client), now)?;
     // Keycloak's access tokens have the header of its ID tokens; the payload tells them apart.
     if kind == TokenType::IdToken && peeked.get("typ").and_then(Value::as_str).is_some_and(|typ| typ != "ID")
     {
         return Err(Refusal::SubjectTokenOfWrongType.into());
     }
-    let id = user_id(&tenant.name, issuer, &claims.sub);
+    let id = user_id(&tenant.name, issuer, subject);
     let groups = groups(&peeked, idp);
     Ok(Subject::Upstream(UpstreamUser {
         id,
         issuer: issuer.to_owned(),
-        subject: claims.sub,
+        subject: subject.to_owned(),
         groups,
         sid: claims.sid,
         given: Vec::new(),
     }))
 }
 
-async fn verify_signature(
-    server: &Server,
-    source: &KeySource,
-    unverified: &Unverified<'_>,
-) -> Result<(), FlowError> {
-    for missing in [false, true] {
-        let keys = server.keys.of(source, missing).await.map_err(|_| Refusal::SubjectKeysUnavailable)?;
-        match unverified.verify(&keys) {
-            Ok(_) => return Ok(()),
-            // The provider may have rotated since its keys were read.
-            Err(JwsError::UnknownKey) => {}
-            Err(_) => break,
-        }
-    }
-    Err(Refusal::SubjectTokenSignatureWrong.into())
-}
-
-fn check_upstream(
-    claims: &UpstreamClaims,
+/// Checks what the token says of itself; the person's name at the provider.
+fn check_upstream<'a>(
+    claims: &'a Claims,
     others: &Map<String, Value>,
     (idp, client): (&IdentityProvider, &Principal),
     now: Timestamp,
-) -> Result<(), Refusal> {
-    let ahead = |date: Option<NumericDate>| date.is_some_and(|date| date.0 > now.plus(UPSTREAM_SKEW));
-    if now >= claims.exp.0 || ahead(claims.nbf) || ahead(claims.iat) {
+) -> Result<&'a str, Refusal> {
+    if claims.is_out_of_time(now) {
         return Err(Refusal::SubjectTokenExpired);
     }
     // OpenID Connect Core §3.1.3.7: the audience must contain the client, and `azp`, where present, must be it.
@@ -271,15 +244,9 @@ fn check_upstream(
     if inner.is_some_and(|typ| !matches!(typ, "ID" | "Bearer" | "JWT")) {
         return Err(Refusal::SubjectTokenOfWrongType);
     }
-    let unfit = |text: &str| text.is_empty() || text.len() > 255 || text.chars().any(char::is_control);
-    if unfit(&claims.sub) || claims.sid.as_deref().is_some_and(unfit) {
-        Err(Refusal::SubjectTokenMalformed)
-    } else {
-        Ok(())
+    let subject = claims.sub.as_deref().filter(|sub| !is_unfit(sub)).ok_or(Refusal::SubjectTokenMalformed)?;
+    if claims.sid.as_deref().is_some_and(is_unfit) {
+        return Err(Refusal::SubjectTokenMalformed);
     }
-}
-
-fn groups(claims: &Map<String, Value>, idp: &IdentityProvider) -> Vec<String> {
-    let listed = claims.get(&idp.groups_claim).and_then(Value::as_array);
-    listed.into_iter().flatten().filter_map(Value::as_str).take(1000).map(str::to_owned).collect()
+    Ok(subject)
 }

@@ -8,7 +8,7 @@ use axum::{Router, http::StatusCode};
 use super::answer::Failure;
 use super::endpoints::{
     account, admin, authorize, consent, decisions, feed, health, introspect, metadata, register, revoke,
-    token,
+    sign_in, token,
 };
 use super::metrics;
 use super::node::Node;
@@ -49,6 +49,11 @@ fn tenant_routes() -> Router<Node> {
         .route("/oauth/authorize", get(authorize::get).post(authorize::post))
         .route("/oauth/par", post(authorize::par))
         .route("/consent", get(consent::get).post(consent::post))
+        .route("/sign-in", get(sign_in::get).post(sign_in::post))
+        .route("/sign-in/callback", get(sign_in::callback))
+        .route("/sign-in/callback/{idp}", get(sign_in::callback))
+        .route("/sign-in/logout/{idp}", post(sign_in::logout))
+        .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::get))
         .route("/account/withdraw", post(account::withdraw))
         .route("/account/withdrawn", get(account::withdrawn))

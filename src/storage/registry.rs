@@ -60,3 +60,9 @@ pub async fn reinstate(
 ) -> Result<bool, StorageError> {
     Ok(execute!(tx, sql::REINSTATE, tenant, kind.as_str(), id)? == 1)
 }
+
+/// Forgets sessions that were switched off before then. Nodes that have them in memory keep them until they read the registry
+/// again.
+pub async fn prune_sessions(tx: &mut Tx, tenant: &str, before: Timestamp) -> Result<u64, StorageError> {
+    Ok(execute!(tx, sql::SUSPENSIONS_PRUNE, tenant, before.0)?)
+}

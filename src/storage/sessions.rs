@@ -74,7 +74,7 @@ impl TryFrom<Row> for Session {
     }
 }
 
-/// Stores a session under the hash of its cookie.
+/// Stores a session under the hash of its cookie, and the person if not seen before.
 pub async fn insert(
     tx: &mut Tx,
     tenant: &str,
@@ -98,6 +98,9 @@ pub async fn insert(
         session.signed_in_at.0,
         session.expires_at.0,
     )?;
+    let user = [(&session.user, &session.issuer, &session.subject, session.signed_in_at)];
+    let user = serde_json::json!(user).to_string();
+    execute!(tx, sql::USERS_INSERT, tenant, user)?;
     Ok(())
 }
 
@@ -116,10 +119,35 @@ pub async fn find(tx: &mut Tx, tenant: &str, id: &str) -> Result<Option<Session>
     fetch!(fetch_optional, tx, Row, sql::SESSION, tenant, id)?.map(Session::try_from).transpose()
 }
 
-/// The sessions through one identity provider that have not been ended.
-pub async fn of_idp(tx: &mut Tx, tenant: &str, idp: &str) -> Result<Vec<Session>, StorageError> {
-    let rows = fetch!(fetch_all, tx, Row, sql::SESSIONS_OF_IDP, tenant, idp)?;
+/// The sessions that come from a session of this name at an identity provider and have not been ended.
+pub async fn of_upstream_sid(
+    tx: &mut Tx,
+    tenant: &str,
+    upstream_sid: &str,
+) -> Result<Vec<Session>, StorageError> {
+    let rows = fetch!(fetch_all, tx, Row, sql::SESSIONS_OF_UPSTREAM, tenant, upstream_sid)?;
     rows.into_iter().map(Session::try_from).collect()
+}
+
+/// A person's sessions that have not been ended.
+pub async fn of_user(tx: &mut Tx, tenant: &str, user: &str) -> Result<Vec<Session>, StorageError> {
+    let rows = fetch!(fetch_all, tx, Row, sql::SESSIONS_OF_USER, tenant, user)?;
+    rows.into_iter().map(Session::try_from).collect()
+}
+
+/// Ends every session through an identity provider.
+pub async fn end_of_idp(tx: &mut Tx, tenant: &str, idp: &str, now: Timestamp) -> Result<u64, StorageError> {
+    Ok(execute!(tx, sql::SESSIONS_END_OF_IDP, tenant, idp, now.0)?)
+}
+
+/// Ends every session of a person.
+pub async fn end_of_user(tx: &mut Tx, tenant: &str, user: &str, now: Timestamp) -> Result<u64, StorageError> {
+    Ok(execute!(tx, sql::SESSIONS_END_OF_USER, tenant, user, now.0)?)
+}
+
+/// Lets a browser's session run out now; whether it was going on. What rests on the session isn't touched.
+pub async fn leave(tx: &mut Tx, tenant: &str, id: &str, now: Timestamp) -> Result<bool, StorageError> {
+    Ok(execute!(tx, sql::SESSION_LEAVE, tenant, id, now.0)? == 1)
 }
 
 /// Ends a session; whether it was going on.

@@ -36,6 +36,8 @@ statements! {
     SUSPENSIONS = "SELECT scope_kind, scope_id FROM suspensions WHERE tenant = $1";
     SUSPEND = "INSERT INTO suspensions (tenant, scope_kind, scope_id, seq, at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant, scope_kind, scope_id) DO UPDATE SET seq = excluded.seq, at = excluded.at";
+    /// What a session has left behind; nothing valid can name it any more.
+    SUSPENSIONS_PRUNE = "DELETE FROM suspensions WHERE tenant = $1 AND scope_kind = 'session' AND at < $2";
     REINSTATE = "DELETE FROM suspensions WHERE tenant = $1 AND scope_kind = $2 AND scope_id = $3";
 
     KEYS = "SELECT kid, alg, state, public_jwk, wrapped, created_at, activates_at, retires_at FROM signing_keys
@@ -131,8 +133,13 @@ statements! {
         ended_at FROM sessions WHERE tenant = $1 AND secret = $2";
     SESSION = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
         ended_at FROM sessions WHERE tenant = $1 AND id = $2";
-    SESSIONS_OF_IDP = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
-        ended_at FROM sessions WHERE tenant = $1 AND idp = $2 AND ended_at IS NULL ORDER BY id";
+    SESSIONS_OF_UPSTREAM = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
+        ended_at FROM sessions WHERE tenant = $1 AND upstream_sid = $2 AND ended_at IS NULL ORDER BY id";
+    SESSIONS_OF_USER = "SELECT id, user_id, idp, issuer, subject, upstream_sid, name, email, groups, signed_in_at, expires_at,
+        ended_at FROM sessions WHERE tenant = $1 AND user_id = $2 AND ended_at IS NULL ORDER BY id";
+    SESSIONS_END_OF_IDP = "UPDATE sessions SET ended_at = $3 WHERE tenant = $1 AND idp = $2 AND ended_at IS NULL";
+    SESSIONS_END_OF_USER = "UPDATE sessions SET ended_at = $3 WHERE tenant = $1 AND user_id = $2 AND ended_at IS NULL";
+    SESSION_LEAVE = "UPDATE sessions SET expires_at = $3 WHERE tenant = $1 AND id = $2 AND ended_at IS NULL AND expires_at > $3";
     SESSION_END = "UPDATE sessions SET ended_at = $3 WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";
     SESSIONS_PRUNE = "DELETE FROM sessions WHERE tenant = $1 AND expires_at < $2 AND NOT EXISTS
         (SELECT 1 FROM grants WHERE grants.tenant = sessions.tenant AND grants.sid = sessions.id)";

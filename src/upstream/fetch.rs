@@ -167,6 +167,39 @@ impl Fetcher {
     }
 
     async fn fetch(&self, url: &str, largest: usize) -> Result<Fetched, FetchError> {
+        let request = self.client.get(self.allowed(url)?).header("accept", "application/json");
+        let response = request.send().await.map_err(unwrapped)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(FetchError::Status(response.status().as_u16()));
+        }
+        let header =
+            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let cache_control = header(CACHE_CONTROL);
+        let is_json = header(CONTENT_TYPE).is_some_and(|value| is_json(&value));
+        let body = read(response, largest).await?;
+        Ok(Fetched { members: strict_json::object(&body, 16)?, cache_control, is_json })
+    }
+
+    /// Sends a request, and reads its answer whatever the status; a good answer is a JSON object.
+    pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, FetchError> {
+        let url = self.allowed(&request.uri().to_string())?;
+        let (parts, body) = request.into_parts();
+        let request = self.client.request(parts.method, url).headers(parts.headers).body(body);
+        let response = request.send().await.map_err(unwrapped)?;
+        let mut answer = http::Response::new(Vec::new());
+        *answer.status_mut() = response.status();
+        if let Some(kind) = response.headers().get(CONTENT_TYPE) {
+            answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
+        }
+        *answer.body_mut() = read(response, LARGEST).await?;
+        if answer.status() == http::StatusCode::OK {
+            // Whoever reads it next would take the last of two members of one name.
+            strict_json::object(answer.body(), 16)?;
+        }
+        Ok(answer)
+    }
+
+    fn allowed(&self, url: &str) -> Result<url::Url, FetchError> {
         let parsed = url::Url::parse(url).map_err(|_| FetchError::NotHttps)?;
         if parsed.scheme() != "https" {
             return Err(FetchError::NotHttps);
@@ -185,23 +218,7 @@ impl Fetcher {
         if self.pace.as_ref().is_some_and(|pace| !pace.allows(host, monotonic())) {
             return Err(FetchError::TooOften);
         }
-        let request = self.client.get(parsed).header("accept", "application/json");
-        let mut response = request.send().await.map_err(unwrapped)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status(response.status().as_u16()));
-        }
-        let header =
-            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let cache_control = header(CACHE_CONTROL);
-        let is_json = header(CONTENT_TYPE).is_some_and(|value| is_json(&value));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > largest {
-                return Err(FetchError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Fetched { members: strict_json::object(&body, 16)?, cache_control, is_json })
+        Ok(parsed)
     }
 
     /// Reads one JSON object from a file on this machine.
@@ -216,6 +233,17 @@ impl Fetcher {
         tokio::fs::File::open(path).await?.take(LARGEST as u64).read_to_end(&mut body).await?;
         Ok(Value::Object(strict_json::object(&body, 16)?))
     }
+}
+
+async fn read(mut response: reqwest::Response, largest: usize) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > largest {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 #[cfg(test)]

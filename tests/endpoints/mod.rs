@@ -14,6 +14,7 @@ mod introspection;
 mod narrowing;
 mod registration;
 mod revocation;
+mod sign_in;
 mod tenants;
 mod token_exchange;
 mod upstream;

@@ -20,7 +20,7 @@ pub(crate) const DESK: &str = "http://127.0.0.1:49152/callback";
 pub(crate) struct Browser {
     http: reqwest::Client,
     issuer: String,
-    tenant: &'static str,
+    pub(crate) tenant: &'static str,
     pub(crate) jar: BTreeMap<String, String>,
 }
 

@@ -6,6 +6,7 @@ mod browser;
 mod database;
 mod document;
 mod form;
+mod idp;
 mod jws;
 mod reply;
 mod tenant;
@@ -16,6 +17,7 @@ pub(crate) use browser::{Browser, CHALLENGE, DESK, VERIFIER, asking, asking_with
 pub(crate) use database::Engine;
 pub(crate) use document::*;
 pub(crate) use form::Form;
+pub(crate) use idp::{Idp, Tokens};
 pub(crate) use jws::{Key, b64};
 pub(crate) use reply::{Reply, assert_refused, claims};
 pub(crate) use tenant::Tenant;

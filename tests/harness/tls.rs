@@ -87,7 +87,7 @@ impl Site {
     }
 }
 
-fn certificate() -> (ServerConfig, String) {
+pub(super) fn certificate() -> (ServerConfig, String) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

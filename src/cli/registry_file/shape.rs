@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::domain::registry::{self, TenantSection};
 
 /// The lists of a section: the word for an entry, and the member that names it.
-const LISTS: [(&str, &str, &str); 8] = [
+const LISTS: [(&str, &str, &str); 9] = [
     ("trust_domains", "trust domain", "trust_domain"),
     ("identity_providers", "identity provider", "id"),
     ("resources", "resource", "resource"),
@@ -21,6 +21,7 @@ const LISTS: [(&str, &str, &str); 8] = [
     ("clients", "client", "client"),
     ("enforcers", "enforcer", "enforcer"),
     ("consents", "consent", "consent"),
+    ("people", "person", "subject"),
 ];
 
 /// Refuses a document whose members are of another type than they should be, or unknown. `text` is the file that it was

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::check::{
-    check_agent, check_client, check_consent, check_registration, check_resource, detail_types, inline,
-    principal, remote,
+    check_agent, check_client, check_consent, check_registration, check_resource, detail_types, principal, remote,
 };
+use super::sign_in::{check_sign_in, provider_keys};
 use super::{
     Administrator, Agent, Ceiling, Client, Consent, Grantee, IdentityProvider, Registration, RegistryError,
     Resource, Status, TenantSection, TrustDomain,
@@ -22,6 +22,8 @@ pub enum KeySource {
     Inline(Arc<JwkSet>),
     /// From an https URL.
     Remote(String),
+    /// From where the identity provider of this issuer says that they are (OpenID Connect Discovery §3, `jwks_uri`).
+    Discovered(String),
 }
 
 /// What kind of caller has authenticated.
@@ -162,19 +164,13 @@ impl Registry {
 
     fn add_trust(&mut self, section: &TenantSection) -> Result<(), RegistryError> {
         let mut issuers = HashSet::new();
+        check_sign_in(section)?;
         for idp in &section.identity_providers {
             let place = format!("identity_provider {}", idp.id);
             if !issuers.insert(&idp.issuer) {
                 return Err(RegistryError::new(place, "another identity provider has this issuer"));
             }
-            let source = match (&idp.jwks, &idp.jwks_uri) {
-                (Some(jwks), None) => inline(&place, jwks)?,
-                (None, Some(uri)) => remote(&place, uri)?,
-                _ => {
-                    return Err(RegistryError::new(place, "needs exactly one of `jwks` and `jwks_uri`"));
-                }
-            };
-            self.idp_keys.insert(idp.id.clone(), source);
+            self.idp_keys.insert(idp.id.clone(), provider_keys(&place, idp)?);
         }
         for domain in &section.trust_domains {
             let place = format!("trust_domain {}", domain.trust_domain);
@@ -212,7 +208,7 @@ impl Registry {
     pub fn test_key_holder(&self) -> Option<&str> {
         let is_known = |source: &KeySource| match source {
             KeySource::Inline(set) => set.iter().any(is_test_key),
-            KeySource::Remote(_) => false,
+            KeySource::Remote(_) | KeySource::Discovered(_) => false,
         };
         let holder = self.principals.values().find(|principal| principal.keys.iter().any(is_known));
         let provider = self.idp_keys.iter().find(|(_, source)| is_known(source)).map(|(id, _)| id.as_str());
@@ -250,6 +246,12 @@ impl Registry {
     pub fn identity_provider(&self, issuer: &str) -> Option<(&IdentityProvider, &KeySource)> {
         let idp = self.section.identity_providers.iter().find(|idp| idp.issuer == issuer)?;
         Some((idp, self.idp_keys.get(&idp.id)?))
+    }
+
+    /// The identity provider of that id, and its keys.
+    pub fn identity_provider_by_id(&self, id: &str) -> Option<(&IdentityProvider, &KeySource)> {
+        let idp = self.section.identity_providers.iter().find(|idp| idp.id == id)?;
+        Some((idp, self.idp_keys.get(id)?))
     }
 
     /// The trust domain of that name.

@@ -6,6 +6,7 @@ mod check;
 mod document;
 mod index;
 mod resource;
+mod sign_in;
 mod upstream;
 
 pub use agent::{Administrator, Agent, Ceiling, Client, Enforcer, Identity, Registration, Status};
@@ -13,6 +14,7 @@ pub use changes::{Action, Change, changes};
 pub use document::{Consent, Document, Grantee, Kind, RegistryError, TenantSection, json_schema};
 pub use index::{KeySource, Principal, PrincipalKind, Registry, ended_session, revoked_client};
 pub use resource::{Downstream, Impact, Resource, SenderConstraint, TokenFormat, TokenRules, Tool};
+pub use sign_in::is_below_secrets;
 pub use upstream::{BundleSource, IdentityProvider, Person, SignIn, TrustDomain};
 
 /// Scopes are written as a list in the registry and as one string on the wire.

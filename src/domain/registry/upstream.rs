@@ -48,7 +48,8 @@ pub struct IdentityProvider {
 pub struct SignIn {
     /// The `client_id` that the provider knows this server by.
     pub client_id: String,
-    /// A file on the server that holds the client secret; without it this server is a public client there, with PKCE alone.
+    /// A file that holds the client secret, below `secrets/` in the server's data directory, for example `secrets/corp`;
+    /// without it this server is a public client there, with PKCE alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_file: Option<String>,
     /// The scopes that are asked for; `openid` is among them.

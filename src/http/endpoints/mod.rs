@@ -11,4 +11,5 @@ pub(super) mod introspect;
 pub(super) mod metadata;
 pub(super) mod register;
 pub(super) mod revoke;
+pub(super) mod sign_in;
 pub(super) mod token;

@@ -4,6 +4,7 @@ mod account;
 mod consent;
 mod error;
 mod frame;
+mod leaving;
 mod sign_in;
 mod signed_out;
 mod withdrawn;
@@ -14,6 +15,7 @@ pub use consent::{
 };
 pub use error::Error;
 pub use frame::{Frame, Person};
+pub use leaving::Leaving;
 pub use sign_in::{Development, DevelopmentPerson, Provider, SignIn, Waiting};
 pub use signed_out::SignedOut;
 pub use withdrawn::{Progress, What, Withdrawn};

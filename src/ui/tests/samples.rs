@@ -468,11 +468,19 @@ fn errors() -> Vec<(&'static str, String)> {
         correlation: Some("z".repeat(400)),
         account_link: false,
     };
+    let leaving = Leaving {
+        frame: frame(),
+        provider: "Example Corp".into(),
+        to: "https://idp.example.com/authorize?client_id=taskpass&state=x".into(),
+    };
+    let astray = Leaving { provider: HOSTILE.into(), to: format!("https://idp.example.com/?{HOSTILE}"), ..leaving.clone() };
     let out = SignedOut { frame: frame(), provider: Some("Example Corp".into()) };
     vec![
         ("error", error.render()),
         ("error-tenant", Error { frame: tenant_frame(), rule: None, correlation: None, ..error }.render()),
         ("error-hostile", hostile.render()),
+        ("leaving", leaving.render()),
+        ("leaving-hostile", astray.render()),
         ("signed-out", out.render()),
         ("signed-out-hostile", SignedOut { provider: Some(HOSTILE.into()), ..out }.render()),
     ]
