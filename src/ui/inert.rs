@@ -78,21 +78,28 @@ mod tests {
 
     #[test]
     fn markup_is_text() {
-        assert_eq!(inert("<script>alert('1')</script>"), "&#60;script&#62;alert(&#39;1&#39;)&#60;/script&#62;");
+        assert_eq!(
+            inert("<script>alert('1')</script>"),
+            "&#60;script&#62;alert(&#39;1&#39;)&#60;/script&#62;"
+        );
         assert_eq!(inert("\" onclick=\"x&amp;"), "&#34; onclick=&#34;x&#38;amp;");
     }
 
     #[test]
     fn what_can_not_be_seen_is_written_out() {
         assert_eq!(inert("a\u{202e}b"), "a⟨U+202E⟩b");
-        assert_eq!(inert("\u{200b}\u{feff}\u{0}\n\t\u{7f}"), "⟨U+200B⟩⟨U+FEFF⟩⟨U+0000⟩⟨U+000A⟩⟨U+0009⟩⟨U+007F⟩");
+        assert_eq!(
+            inert("\u{200b}\u{feff}\u{0}\n\t\u{7f}"),
+            "⟨U+200B⟩⟨U+FEFF⟩⟨U+0000⟩⟨U+000A⟩⟨U+0009⟩⟨U+007F⟩"
+        );
         assert_eq!(inert("\u{2066}\u{e0041}\u{3164}\u{a0}"), "⟨U+2066⟩⟨U+E0041⟩⟨U+3164⟩⟨U+00A0⟩");
         assert_eq!(inert("<\u{2029}>"), "&#60;⟨U+2029⟩&#62;");
     }
 
     #[test]
     fn the_names_of_people_stay_as_they_are() {
-        for name in ["Zoë Müller", "שרה", "山田　太郎", "Nguyễn", "e\u{301}", "राम", "😀", "O\u{2019}Brien"] {
+        for name in ["Zoë Müller", "שרה", "山田　太郎", "Nguyễn", "e\u{301}", "राम", "😀", "O\u{2019}Brien"]
+        {
             assert_eq!(inert(name), name);
         }
     }

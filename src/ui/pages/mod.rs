@@ -10,9 +10,7 @@ mod signed_out;
 mod withdrawn;
 
 pub use account::{Account, GivenBy, GivenConsent, Holder, HolderKind, RunningTask};
-pub use consent::{
-    Agent, Client, Consent, Expiry, KeepsAccess, Known, Permissions, ReturnsTo, Target,
-};
+pub use consent::{Agent, Client, Consent, Expiry, KeepsAccess, Known, Permissions, ReturnsTo, Target};
 pub use error::Error;
 pub use frame::{Frame, Person};
 pub use leaving::Leaving;

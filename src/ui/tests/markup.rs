@@ -43,12 +43,17 @@ pub(super) fn elements(html: &str) -> Result<Vec<Element>, String> {
         if let Some(name) = tag.strip_prefix('/') {
             let index = open.pop().ok_or_else(|| format!("</{name}> closes nothing"))?;
             if found[index].tag != name {
-                return Err(format!("</{name}> closes <{}> at {}", found[index].tag, &html[at.saturating_sub(80)..at]));
+                return Err(format!(
+                    "</{name}> closes <{}> at {}",
+                    found[index].tag,
+                    &html[at.saturating_sub(80)..at]
+                ));
             }
             found[index].span.1 = at;
         } else {
             let element = start_tag(tag, at)?;
-            let in_paragraph = open.iter().any(|index| ["p", "button", "summary"].contains(&found[*index].tag.as_str()));
+            let in_paragraph =
+                open.iter().any(|index| ["p", "button", "summary"].contains(&found[*index].tag.as_str()));
             if in_paragraph && BLOCKS.contains(&element.tag.as_str()) {
                 return Err(format!("<{}> within a paragraph or button", element.tag));
             }

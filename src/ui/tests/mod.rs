@@ -68,7 +68,9 @@ fn check_references(name: &str, elements: &[Element]) {
 fn check_headings(name: &str, elements: &[Element]) {
     let mut before = 0;
     for element in elements {
-        let Some(level) = element.tag.strip_prefix('h').and_then(|level| level.parse::<u8>().ok()) else { continue };
+        let Some(level) = element.tag.strip_prefix('h').and_then(|level| level.parse::<u8>().ok()) else {
+            continue;
+        };
         assert!(level <= before + 1, "{name}: h{level} after h{before}: {}", element.text);
         assert!(!element.text.trim().is_empty(), "{name}: an empty h{level}");
         before = level;
@@ -81,12 +83,17 @@ fn every_page_is_whole_and_inert() {
     for (name, html) in &samples {
         check(name, html);
         assert!(!html.to_ascii_lowercase().contains("<script"), "{name}");
-        let unseen = |letter: char| letter != '\n' && (letter.is_control() || "\u{202e}\u{2066}\u{200b}\u{feff}".contains(letter));
+        let unseen = |letter: char| {
+            letter != '\n' && (letter.is_control() || "\u{202e}\u{2066}\u{200b}\u{feff}".contains(letter))
+        };
         assert!(!html.contains(unseen), "{name}");
     }
     for state in ["sign-in", "consent", "account", "withdrawn", "error", "signed-out"] {
         assert!(samples.iter().any(|(name, _)| name.starts_with(state)), "{state}");
-        assert!(samples.iter().any(|(name, _)| name.starts_with(state) && name.contains("hostile")), "{state}");
+        assert!(
+            samples.iter().any(|(name, _)| name.starts_with(state) && name.contains("hostile")),
+            "{state}"
+        );
     }
 }
 

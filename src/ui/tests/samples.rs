@@ -16,7 +16,7 @@ const HOSTILE: &str = "</bdi></title><script>alert(1)</script>\" onload=\"x \u{2
                        Z\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301} {{ 7*7 }} &lt;b&gt;";
 
 /// Names of states, and their pages.
-pub(in crate::ui) fn samples() -> Vec<(&'static str, String)> {
+pub(crate) fn samples() -> Vec<(&'static str, String)> {
     let mut all = sign_ins();
     all.extend(consents());
     all.extend(accounts());
@@ -26,7 +26,7 @@ pub(in crate::ui) fn samples() -> Vec<(&'static str, String)> {
 }
 
 /// The registry of the samples.
-pub(in crate::ui) fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let section: TenantSection = serde_json::from_value(json!({
         "tenant": "main",
         "resources": [
@@ -63,7 +63,7 @@ pub(in crate::ui) fn registry() -> Registry {
 }
 
 /// Reads details.
-pub(in crate::ui) fn details(value: Value) -> AuthorizationDetails {
+pub(crate) fn details(value: Value) -> AuthorizationDetails {
     AuthorizationDetails::from_value(value).unwrap()
 }
 
@@ -86,7 +86,11 @@ fn tenant_frame() -> Frame {
 }
 
 fn person() -> Person {
-    Person { name: "Alice Liddell".into(), email: Some("alice@example.com".into()), provider: "Example Corp".into() }
+    Person {
+        name: "Alice Liddell".into(),
+        email: Some("alice@example.com".into()),
+        provider: "Example Corp".into(),
+    }
 }
 
 fn hostile_person() -> Person {
@@ -98,7 +102,11 @@ fn tickets() -> Target {
 }
 
 fn sign_ins() -> Vec<(&'static str, String)> {
-    let provider = |id: &str, name: &str, issuer: &str| Provider { id: id.into(), name: name.into(), issuer: issuer.into() };
+    let provider = |id: &str, name: &str, issuer: &str| Provider {
+        id: id.into(),
+        name: name.into(),
+        issuer: issuer.into(),
+    };
     let plain = SignIn {
         frame: frame(),
         waiting: Some(Waiting {
@@ -216,14 +224,18 @@ fn consent() -> Consent {
             details: words::details(&asked(), &registry),
         },
         given: None,
-        expiries: [("hour", "One hour", 3_600, false), ("day", "One day", 86_400, true), ("month", "30 days", 2_592_000, false)]
-            .map(|(value, label, seconds, checked)| Expiry {
-                value: value.into(),
-                label: label.into(),
-                at: Some(NOW.plus(seconds)),
-                checked,
-            })
-            .to_vec(),
+        expiries: [
+            ("hour", "One hour", 3_600, false),
+            ("day", "One day", 86_400, true),
+            ("month", "30 days", 2_592_000, false),
+        ]
+        .map(|(value, label, seconds, checked)| Expiry {
+            value: value.into(),
+            label: label.into(),
+            at: Some(NOW.plus(seconds)),
+            checked,
+        })
+        .to_vec(),
         keeps_access: KeepsAccess::UntilExpiry,
     }
 }
@@ -283,7 +295,10 @@ fn step_up() -> Consent {
             scopes: vec!["tickets.write".into()],
             details: words::news(&asked, &given, &registry),
         },
-        given: Some(Permissions { scopes: vec!["tickets.read".into()], details: words::details(&given, &registry) }),
+        given: Some(Permissions {
+            scopes: vec!["tickets.read".into()],
+            details: words::details(&given, &registry),
+        }),
         agent: None,
         client: Client {
             known: Known::MetadataDocument { host: "editor.example".into(), host_allowed: true },
@@ -294,9 +309,12 @@ fn step_up() -> Consent {
 }
 
 fn many_tools() -> Consent {
-    let tools: Vec<Value> =
-        (1..=60).map(|number| json!({"name": format!("tool_{number}"), "arguments": {"/limit": {"maximum": number}}})).collect();
-    let asked = details(json!([{"type": "mcp_tool_call", "locations": ["https://tickets.example.com/mcp"], "tools": tools}]));
+    let tools: Vec<Value> = (1..=60)
+        .map(|number| json!({"name": format!("tool_{number}"), "arguments": {"/limit": {"maximum": number}}}))
+        .collect();
+    let asked = details(
+        json!([{"type": "mcp_tool_call", "locations": ["https://tickets.example.com/mcp"], "tools": tools}]),
+    );
     Consent {
         asked: Permissions { scopes: vec![], details: words::details(&asked, &registry()) },
         ..consent()
@@ -327,7 +345,12 @@ fn hostile_consent() -> Consent {
             tier: 3,
             environment: HOSTILE.into(),
         }),
-        resource: Target { name: HOSTILE.into(), uri: HOSTILE.into(), owner: HOSTILE.into(), data_class: HOSTILE.into() },
+        resource: Target {
+            name: HOSTILE.into(),
+            uri: HOSTILE.into(),
+            owner: HOSTILE.into(),
+            data_class: HOSTILE.into(),
+        },
         asked: Permissions { scopes: vec![HOSTILE.into()], details: words::details(&asked, &registry()) },
         given: Some(Permissions::default()),
         expiries: vec![Expiry { value: HOSTILE.into(), label: HOSTILE.into(), at: None, checked: true }],
@@ -358,7 +381,8 @@ fn account() -> Account {
         below,
     };
     let summarizer = task("tsk_c", holder("summarizer", "", HolderKind::Agent), "", vec![]);
-    let second = task("tsk_d", holder("translator", "Translator", HolderKind::Agent), "Translates them", vec![]);
+    let second =
+        task("tsk_d", holder("translator", "Translator", HolderKind::Agent), "Translates them", vec![]);
     let below = task("tsk_b", triage(), "Close the duplicates of this week", vec![summarizer, second]);
     Account {
         frame: frame(),
@@ -416,7 +440,10 @@ fn accounts() -> Vec<(&'static str, String)> {
     };
     vec![
         ("account", account().render()),
-        ("account-tenant-empty", Account { frame: tenant_frame(), consents: vec![], tasks: vec![], ..account() }.render()),
+        (
+            "account-tenant-empty",
+            Account { frame: tenant_frame(), consents: vec![], tasks: vec![], ..account() }.render(),
+        ),
         ("account-hostile", hostile.render()),
     ]
 }
@@ -438,7 +465,11 @@ fn withdrawals() -> Vec<(&'static str, String)> {
         ..done.clone()
     };
     let hostile = Withdrawn {
-        what: What::Task { holder: holder(HOSTILE, HOSTILE, HolderKind::Agent), purpose: HOSTILE.into(), below: 0 },
+        what: What::Task {
+            holder: holder(HOSTILE, HOSTILE, HolderKind::Agent),
+            purpose: HOSTILE.into(),
+            below: 0,
+        },
         progress: Progress::InForce { since: NOW, after_ms: 12_345, enforcers: 0 },
         ..done.clone()
     };

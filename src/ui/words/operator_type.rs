@@ -40,7 +40,9 @@ fn member(name: &str, value: &Value, schema: &Value) -> Member {
 /// it for another kind of value, or for more than one; else as JSON.
 fn values(value: &Value) -> Vec<String> {
     match value {
-        Value::Array(items) if !items.is_empty() && !items.iter().any(is_nested) => items.iter().map(plain).collect(),
+        Value::Array(items) if !items.is_empty() && !items.iter().any(is_nested) => {
+            items.iter().map(plain).collect()
+        }
         _ => vec![plain(value)],
     }
 }

@@ -15,7 +15,10 @@ fn tools(groups: &[ToolGroup]) -> Vec<&Tool> {
 
 /// The one argument of the one tool of the one detail, in words.
 fn argument(constraint: Value) -> (String, bool) {
-    let found = details(&tool_call(json!([{"name": "search_tickets", "arguments": {"/limit": constraint}}])), &registry());
+    let found = details(
+        &tool_call(json!([{"name": "search_tickets", "arguments": {"/limit": constraint}}])),
+        &registry(),
+    );
     let way = &found[0].groups[0].tools[0].ways[0];
     assert_eq!(way.arguments[0].path, ["limit"]);
     let phrases: Vec<String> = way.arguments[0].phrases.iter().map(Phrase::to_string).collect();
@@ -63,7 +66,8 @@ fn what_has_no_words_stays_as_it_is_written() {
     }]));
     let found = &details(&odd, &registry())[0];
     assert!(found.groups.is_empty() && found.places.is_empty());
-    let members: Vec<_> = found.members.iter().map(|member| (member.name.as_str(), member.values.join(" "))).collect();
+    let members: Vec<_> =
+        found.members.iter().map(|member| (member.name.as_str(), member.values.join(" "))).collect();
     assert_eq!(
         members,
         [
@@ -76,7 +80,8 @@ fn what_has_no_words_stays_as_it_is_written() {
         "name": "search_tickets", "hint": "x", "additionalArguments": "no", "arguments": {"limit": {"maximum": 5}, "/a": 1}
     }]));
     let found = &details(&odd, &registry())[0].groups[0].tools[0].ways[0];
-    let verbatim: Vec<_> = found.verbatim.iter().map(|member| format!("{}={}", member.name, member.values[0])).collect();
+    let verbatim: Vec<_> =
+        found.verbatim.iter().map(|member| format!("{}={}", member.name, member.values[0])).collect();
     assert_eq!(verbatim, ["hint=\"x\"", "additionalArguments=\"no\"", "limit={\"maximum\":5}", "/a=1"]);
     assert!(!found.closed && found.arguments.is_empty());
 }
@@ -86,13 +91,17 @@ fn the_bytes_of_the_token_are_beside_the_words() {
     let list = tool_call(json!([{"name": "search_tickets", "arguments": {"/limit": {"maximum": 50.0}}}]));
     assert_eq!(
         details(&list, &registry())[0].canonical,
-        format!(r#"{{"locations":["{TICKETS}"],"tools":[{{"arguments":{{"/limit":{{"maximum":50}}}},"name":"search_tickets"}}],"type":"mcp_tool_call"}}"#)
+        format!(
+            r#"{{"locations":["{TICKETS}"],"tools":[{{"arguments":{{"/limit":{{"maximum":50}}}},"name":"search_tickets"}}],"type":"mcp_tool_call"}}"#
+        )
     );
 }
 
 #[test]
 fn arguments_are_named_by_their_way() {
-    let list = tool_call(json!([{"name": "search_tickets", "arguments": {"/filter/a~1b~01": {}}, "additionalArguments": false}]));
+    let list = tool_call(
+        json!([{"name": "search_tickets", "arguments": {"/filter/a~1b~01": {}}, "additionalArguments": false}]),
+    );
     let found = details(&list, &registry());
     let way = &found[0].groups[0].tools[0].ways[0];
     assert_eq!(way.arguments[0].path, ["filter", "a/b~1"]);
@@ -105,7 +114,8 @@ fn the_worst_comes_first_and_the_unknown_is_the_worst() {
         {"name": "search_tickets"}, {"name": "made_up"}, {"name": "add_label"}, {"name": "close_ticket"}, {"name": "reply_to_customer"}
     ]));
     let found = details(&list, &registry());
-    let names: Vec<_> = tools(&found[0].groups).iter().map(|tool| (tool.name.as_str(), tool.listed, tool.disabled)).collect();
+    let names: Vec<_> =
+        tools(&found[0].groups).iter().map(|tool| (tool.name.as_str(), tool.listed, tool.disabled)).collect();
     assert_eq!(
         names,
         [
@@ -118,7 +128,10 @@ fn the_worst_comes_first_and_the_unknown_is_the_worst() {
     );
     assert_eq!(found[0].groups[0].impact, Impact::ExternalWrite);
     let onward = &tools(&found[0].groups)[2].onward;
-    assert_eq!((onward[0].place.name.as_str(), &onward[0].scopes[..]), ("Mail", &["mail.send".to_owned()][..]));
+    assert_eq!(
+        (onward[0].place.name.as_str(), &onward[0].scopes[..]),
+        ("Mail", &["mail.send".to_owned()][..])
+    );
     let elsewhere = read(json!([{
         "type": "mcp_tool_call", "locations": [TICKETS, "https://elsewhere.example"], "tools": [{"name": "search_tickets"}]
     }]));
@@ -164,24 +177,32 @@ fn an_operators_type_speaks_by_its_schema() {
 
 #[test]
 fn a_string_does_not_pass_for_another_value() {
-    let list = read(json!([{"type": "unheard_of", "a": ["1", 1, "null", null, "", " x", "plain", "\"q\""], "b": [], "c": [[1]], "d": {}}]));
+    let list = read(
+        json!([{"type": "unheard_of", "a": ["1", 1, "null", null, "", " x", "plain", "\"q\""], "b": [], "c": [[1]], "d": {}}]),
+    );
     let found = &details(&list, &registry())[0];
     assert_eq!(found.title, "unheard_of");
-    assert_eq!(found.members[0].values, ["\"1\"", "1", "\"null\"", "null", "\"\"", "\" x\"", "plain", r#""\"q\"""#]);
+    assert_eq!(
+        found.members[0].values,
+        ["\"1\"", "1", "\"null\"", "null", "\"\"", "\" x\"", "plain", r#""\"q\"""#]
+    );
     let rest: Vec<_> = found.members[1..].iter().map(|member| member.values.join(" ")).collect();
     assert_eq!(rest, ["[]", "[[1]]", "{}"]);
 }
 
 #[test]
 fn a_step_up_shows_the_difference() {
-    let given = tool_call(json!([{"name": "search_tickets", "arguments": {"/limit": {"maximum": 10}}}, {"name": "add_label"}]));
+    let given = tool_call(
+        json!([{"name": "search_tickets", "arguments": {"/limit": {"maximum": 10}}}, {"name": "add_label"}]),
+    );
     let asked = tool_call(json!([
         {"name": "search_tickets", "arguments": {"/limit": {"maximum": 50}}},
         {"name": "add_label", "arguments": {"/label": {"const": "x"}}},
         {"name": "close_ticket"}
     ]));
     let found = news(&asked, &given, &registry());
-    let new: Vec<_> = tools(&found[0].groups).iter().map(|tool| (tool.name.as_str(), tool.so_far.len())).collect();
+    let new: Vec<_> =
+        tools(&found[0].groups).iter().map(|tool| (tool.name.as_str(), tool.so_far.len())).collect();
     assert_eq!(new, [("close_ticket", 0), ("search_tickets", 1)]);
     assert_eq!(tools(&found[0].groups)[1].so_far[0].arguments[0].phrases[0].to_string(), "at most 10");
     let known: Vec<_> = tools(&found[0].known_groups).iter().map(|tool| tool.name.as_str()).collect();

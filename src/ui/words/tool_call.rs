@@ -26,7 +26,8 @@ pub(super) fn describe(
 ) -> Detail {
     let mut members = Vec::new();
     let locations = take(detail, "locations", &mut members, |item| item.as_str().map(str::to_owned));
-    let entries = take(detail, "tools", &mut members, |item| named(item).map(|(name, _)| (name, item.clone())));
+    let entries =
+        take(detail, "tools", &mut members, |item| named(item).map(|(name, _)| (name, item.clone())));
     members.extend(
         detail
             .object()
@@ -60,7 +61,8 @@ fn take<T>(
     read: impl Fn(&Value) -> Option<T>,
 ) -> Vec<T> {
     let value = detail.object().get(name);
-    let items = value.and_then(Value::as_array).map(|items| items.iter().map(read).collect::<Option<Vec<T>>>());
+    let items =
+        value.and_then(Value::as_array).map(|items| items.iter().map(read).collect::<Option<Vec<T>>>());
     match (items, value) {
         (Some(Some(items)), _) => items,
         (_, Some(value)) => {
