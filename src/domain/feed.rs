@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::cutoff::{Cut, ScopeKind, Stretch};
+use super::registry::{Resource, ScopeTools};
+use super::scope_tools::standing;
 use crate::protocol::resource::ResourceUri;
+use crate::protocol::scope::Scope;
 use crate::time::Timestamp;
 
 /// The JWT `typ` of a [`Snapshot`].
@@ -147,6 +150,26 @@ pub struct HeadProof {
     pub generation: String,
     /// How far it had come.
     pub seq: u64,
+}
+
+/// What an enforcer tells clients to ask for. It is advice: what a token opens is decided by its details alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScopeAdvice {
+    /// The scopes to ask for at first.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The tools that scopes stand for.
+    #[serde(default)]
+    pub scope_tools: ScopeTools,
+}
+
+impl ScopeAdvice {
+    /// What the registry says of the resource; nothing where it says neither what scopes stand for nor which come first.
+    pub fn of(resource: &Resource) -> Self {
+        let silent = resource.scope_tools.is_empty() && resource.default_scopes.is_empty();
+        let scope = if silent { Scope::default() } else { resource.first_scopes().clone() };
+        Self { scope, scope_tools: standing(resource) }
+    }
 }
 
 /// A revocation is in force everywhere: signed, to be kept.

@@ -299,6 +299,54 @@ refusals! {
         "The resource is not the one that the person has agreed to.";
     SessionEnded "session_ended" InvalidGrant "Taskpass"
         "The person's session, the person or the identity provider has been switched off.";
+    AssertionMissing "assertion_missing" InvalidRequest "RFC 7523 section 2.1"
+        "assertion is required: one identity assertion grant (ID-JAG).";
+    IdJagFromPublicClient "id_jag_from_public_client" UnauthorizedClient "draft-ietf-oauth-identity-assertion-authz-grant-04 section 8.1"
+        "An ID-JAG is taken only from a client that proves who it is; without keys, send the person to the authorization endpoint.";
+    IdJagMalformed "id_jag_malformed" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 3.1"
+        "The ID-JAG is not a well-formed JWT with iss, sub, aud, client_id, jti, exp and iat.";
+    IdJagOfWrongType "id_jag_of_wrong_type" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 4.4.1"
+        "The assertion's typ is not oauth-id-jag+jwt.";
+    IdJagIssuerNotTrusted "id_jag_issuer_not_trusted" InvalidGrant "RFC 7523 section 3"
+        "The ID-JAG's issuer is not an identity provider whose ID-JAGs are accepted here.";
+    IdJagKeysUnavailable "id_jag_keys_unavailable" TemporarilyUnavailable "RFC 7517"
+        "The keys of the ID-JAG's issuer cannot be fetched right now.";
+    IdJagSignatureWrong "id_jag_signature_wrong" InvalidGrant "MCP enterprise-managed authorization section 7.4.1"
+        "No key of its issuer signed this ID-JAG.";
+    IdJagAudienceWrong "id_jag_audience_wrong" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 4.4.1"
+        "The ID-JAG's aud is not this server's issuer, as its sole value.";
+    IdJagOfOtherClient "id_jag_of_other_client" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 4.4.1"
+        "The ID-JAG was issued to another client than the one that authenticated.";
+    IdJagExpired "id_jag_expired" InvalidGrant "RFC 7523 section 3"
+        "The ID-JAG has expired.";
+    IdJagNotYetValid "id_jag_not_yet_valid" InvalidGrant "RFC 7523 section 3"
+        "The ID-JAG is not valid yet.";
+    IdJagLivesTooLong "id_jag_lives_too_long" InvalidGrant "MCP enterprise-managed authorization section 7.4.2"
+        "The ID-JAG is valid for more than an hour.";
+    IdJagReplayed "id_jag_replayed" InvalidGrant "MCP enterprise-managed authorization section 7.4.2"
+        "The ID-JAG has been used before; each may be used once.";
+    IdJagOfATenant "id_jag_of_a_tenant" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 6.3"
+        "The ID-JAG has a tenant; people are known by issuer and subject here, and could be confused.";
+    IdJagAlreadyDelegated "id_jag_already_delegated" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 8.5"
+        "The ID-JAG names an actor, which cannot be verified here.";
+    IdJagBoundWithoutProof "id_jag_bound_without_proof" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 8.6.1.2.2"
+        "The ID-JAG is bound to a key, and no proof of possession is accepted with it.";
+    IdJagResourceMissing "id_jag_resource_missing" InvalidGrant "MCP enterprise-managed authorization section 7.6.2"
+        "The ID-JAG names no resource, and would open every one.";
+    IdJagResourceNotSingle "id_jag_resource_not_single" InvalidGrant "MCP enterprise-managed authorization section 5.1"
+        "The ID-JAG names more than one resource; a token is for exactly one.";
+    IdJagResourceUnknown "id_jag_resource_unknown" InvalidGrant "MCP enterprise-managed authorization section 7.6.2"
+        "The ID-JAG's resource is not registered here.";
+    TargetNotOfIdJag "target_not_of_id_jag" InvalidTarget "RFC 8707 section 2.2"
+        "The resource is not the one that the ID-JAG is for.";
+    IdJagScopeUnknownToResource "id_jag_scope_unknown_to_resource" InvalidGrant "MCP enterprise-managed authorization section 7.6.2"
+        "The resource does not know one of the ID-JAG's scopes.";
+    IdJagExceedsRequest "id_jag_exceeds_request" InvalidGrant "MCP enterprise-managed authorization section 7.2.1"
+        "The ID-JAG has a scope that the request does not ask for.";
+    IdJagDetailsNotAccepted "id_jag_details_not_accepted" InvalidGrant "draft-ietf-oauth-identity-assertion-authz-grant-04 section 4.4.1"
+        "The ID-JAG's authorization_details are malformed, of a type that the resource does not know, or for another resource.";
+    DetailsExceedIdJag "details_exceed_id_jag" InvalidAuthorizationDetails "draft-ietf-oauth-identity-assertion-authz-grant-04 section 4.4.1"
+        "The details exceed what the ID-JAG says.";
     AccessTokenMissing "access_token_missing" InvalidToken "RFC 6750 section 3"
         "This endpoint needs an access token.";
     AccessTokenNotAccepted "access_token_not_accepted" InvalidToken "RFC 6750 section 3.1"

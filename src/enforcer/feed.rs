@@ -28,6 +28,8 @@ use crate::time::{Clock, Uptime};
 
 /// The longest snapshot and lease answer that are read, in bytes: a million cutoffs.
 const LONGEST: usize = 128 * 1024 * 1024;
+/// The longest other document that is read, in bytes.
+const LONGEST_DOCUMENT: usize = 1024 * 1024;
 /// After a failure, the time until a request may be the cause of another attempt.
 const REST: Duration = Duration::from_millis(200);
 /// The longest time between two attempts while the issuer doesn't answer.
@@ -110,6 +112,13 @@ impl Feed {
             request.header(::http::header::CONTENT_TYPE, "application/json")
         };
         wire::read_text(self.send(request).await?, LONGEST).await.map(drop)
+    }
+
+    /// Reads a short JSON document from another of the feed's endpoints.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Unavailable> {
+        let url = format!("{}/{path}", self.bearers.url());
+        let answer = self.send(|| self.client.get(&url).header(ACCEPT, "application/json")).await?;
+        wire::read(answer, LONGEST_DOCUMENT).await.map(Value::Object)
     }
 
     /// Asks the issuer what has happened until now. Whoever waits while another asks shares the next answer.

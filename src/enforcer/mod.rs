@@ -54,6 +54,7 @@ pub use refusal::TokenRefusal;
 pub use status::{Following, Status};
 pub use verifier::{LIFETIME_CEILING, VerifiedToken, Verifier};
 
+use crate::domain::feed::ScopeAdvice;
 use crate::domain::narrowing::CallRefusal;
 use crate::protocol::claims::Rev;
 use crate::protocol::resource::ResourceUri;
@@ -197,6 +198,18 @@ impl Enforcer {
         }
     }
 
+    /// Asks the issuer what clients should be told to ask for at this resource.
+    ///
+    /// # Errors
+    /// There is no answer; or this enforcer doesn't follow the log, and so has no token to ask with.
+    pub async fn advice(&self) -> Result<ScopeAdvice, Unavailable> {
+        let Source::Feed(feed, _) = &self.source else {
+            return Err(Unavailable::Malformed("no credentials"));
+        };
+        let answer = feed.get("advice").await?;
+        serde_json::from_value(answer).map_err(|_| Unavailable::Malformed("it says nothing about scopes"))
+    }
+
     /// What is known of the revocation log.
     pub fn status(&self) -> Status {
         let Source::Feed(feed, _) = &self.source else {
@@ -236,7 +249,8 @@ impl Enforcer {
         tools
     }
 
-    fn is_tool_cut(&self, token: &VerifiedToken, tool: &str) -> bool {
+    /// Whether the tool was switched off after the token was minted.
+    pub(crate) fn is_tool_cut(&self, token: &VerifiedToken, tool: &str) -> bool {
         match &self.source {
             Source::Feed(feed, _) => feed.follower().view().is_tool_cut(token.claims(), tool),
             Source::None | Source::Introspection(_) => false,

@@ -1,6 +1,6 @@
 //! Clients: software a person uses directly. Registered by an administrator, or describing itself.
 
-use super::client_authentication::{Assertion, Credentials, Whose, authenticate};
+use super::client_authentication::{Assertion, Authenticated, Credentials, Whose, authenticate};
 use super::{FlowError, Server, Tenant, TenantState};
 use crate::domain::client_metadata::{ClientMetadata, DYNAMIC_PREFIX, host_of, is_document_url};
 use crate::domain::refusal::Refusal;
@@ -76,7 +76,11 @@ fn registered(client: &Client) -> Result<KnownClient, Refusal> {
     if client.status != Status::Active || client.redirect_uris.is_empty() {
         return Err(Refusal::AuthorizationClientUnknown);
     }
-    Ok(KnownClient {
+    Ok(as_known(client))
+}
+
+fn as_known(client: &Client) -> KnownClient {
+    KnownClient {
         id: client.client.clone(),
         name: if client.name.is_empty() { client.client.clone() } else { client.name.clone() },
         origin: Origin::Registered,
@@ -86,7 +90,7 @@ fn registered(client: &Client) -> Result<KnownClient, Refusal> {
         known_since: None,
         resources: client.resources.clone(),
         keys: None,
-    })
+    }
 }
 
 /// What the document at a client's URL says.
@@ -174,6 +178,15 @@ pub async fn authenticate_client(
         return authenticate_stranger(server, tenant, state, (&credentials, &assertion), now).await;
     }
     let proved = authenticate(server, tenant, state, credentials, now).await?;
+    known(server, tenant, state, proved).await
+}
+
+async fn known(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    proved: Authenticated,
+) -> Result<(KnownClient, Option<Mark>), FlowError> {
     let kind = state.registry.principal(&proved.id).map(|principal| principal.kind);
     if kind.is_some_and(|kind| kind != PrincipalKind::Client) {
         return Err(Refusal::GrantNotForThisClient.into());
@@ -210,4 +223,24 @@ async fn authenticate_stranger(
     let whose = Whose { id: &client.id, keys: std::slice::from_ref(keys), published: &server.documents.keys };
     let mark = assertion.verify(whose, tenant, now).await?;
     Ok((client, Some(mark)))
+}
+
+/// Authenticates the client of an assertion grant. It needs no redirect URI: nobody's browser is sent anywhere.
+pub async fn authenticate_asserting_client(
+    server: &Server,
+    tenant: &Tenant,
+    state: &TenantState,
+    credentials: Credentials<'_>,
+    now: Timestamp,
+) -> Result<(KnownClient, Option<Mark>), FlowError> {
+    if credentials.assertion.is_none() || of_a_stranger(&credentials).is_some() {
+        return authenticate_client(server, tenant, state, credentials, now).await;
+    }
+    let proved = authenticate(server, tenant, state, credentials, now).await?;
+    let registered = state.registry.client(&proved.id);
+    // The tools of administrators administer.
+    match registered.filter(|client| client.redirect_uris.is_empty() && client.administrator.is_empty()) {
+        Some(client) => Ok((as_known(client), proved.mark)),
+        None => known(server, tenant, state, proved).await,
+    }
 }

@@ -9,7 +9,8 @@ use super::{FlowError, Recorder, Server, Tenant, TenantState, fleet, restore, ve
 use crate::domain::audit::EventKind;
 use crate::domain::cutoff::Verdict;
 use crate::domain::feed::{
-    HEAD_TYP, HeadProof, LONGEST_LEASE, LeaseAnswer, LeaseRequest, SNAPSHOT_TYP, Snapshot, Visibility,
+    HEAD_TYP, HeadProof, LONGEST_LEASE, LeaseAnswer, LeaseRequest, SNAPSHOT_TYP, ScopeAdvice, Snapshot,
+    Visibility,
 };
 use crate::domain::lease::InstanceId;
 use crate::domain::refusal::Refusal;
@@ -111,6 +112,13 @@ pub fn snapshot(server: &Server, tenant: &Tenant, subscriber: &Subscriber) -> Re
         cutoffs: stretch.cutoffs,
     };
     sign(server, tenant, SNAPSHOT_TYP, &snapshot)
+}
+
+/// What the enforcer of this resource tells clients to ask for.
+pub fn advice(tenant: &Tenant, subscriber: &Subscriber, resource: &str) -> Result<ScopeAdvice, Refusal> {
+    let state = tenant.state();
+    let resource = state.registry.resource(resource).filter(|_| subscriber.sees.covers(resource));
+    resource.map(ScopeAdvice::of).ok_or(Refusal::ResourceOfOtherEnforcer)
 }
 
 /// Signs a statement of the tenant's.

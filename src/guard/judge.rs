@@ -4,6 +4,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::Guard;
+use super::challenge::Needed;
 use super::headers::{self, Era, SESSION};
 use super::message::{self, Kind, Message};
 use super::methods::{self, Treatment};
@@ -61,7 +62,7 @@ fn decide(
     headers: &HeaderMap,
     message: &Message,
     token: &VerifiedToken,
-    (judged, needed): (&mut Judged, &mut Option<Value>),
+    (judged, needed): (&mut Judged, &mut Option<Needed>),
 ) -> Result<(), Refusal> {
     judged.era = headers::check_agreement(headers, message)?;
     judged.treatment = methods::treatment(message, &guard.settings.allow)?;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::bearer::bearer;
+use super::challenge::Needed;
 use super::judge::{check_any_call, check_call};
 use super::refusal::Refusal;
 use super::respond::whole_seconds;
@@ -154,7 +155,7 @@ fn refused(
     token: Option<&VerifiedToken>,
     tool: Option<&str>,
     refusal: &Refusal,
-    needed: Option<&Value>,
+    needed: Option<&Needed>,
 ) -> Response {
     guard.evidence.refused(token, tool, refusal.rule());
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -231,11 +232,16 @@ async fn forward_auth(State(here): State<Here>, RawQuery(query): RawQuery, heade
             headers::add_trusted(response.headers_mut(), &token);
             response
         }
-        Err(refusal) => forward_refused(guard, &refusal, headers.contains_key(AUTHORIZATION)),
+        Err(refusal) => {
+            let tool = tool.as_deref().unwrap_or_default();
+            let needed = guard.challenges.needed(&refusal, tool, &Value::Null).unwrap_or_default();
+            let needed = Needed { scopes: [scopes, needed.scopes].concat(), ..needed };
+            forward_refused(guard, (&refusal, &needed), headers.contains_key(AUTHORIZATION))
+        }
     }
 }
 
-fn forward_refused(guard: &Guard, refusal: &Refusal, with_token: bool) -> Response {
+fn forward_refused(guard: &Guard, (refusal, needed): (&Refusal, &Needed), with_token: bool) -> Response {
     if matches!(refusal, Refusal::Token(_)) && with_token {
         guard.evidence.refused(None, None, refusal.rule());
     }
@@ -244,7 +250,8 @@ fn forward_refused(guard: &Guard, refusal: &Refusal, with_token: bool) -> Respon
     let code = refusal.oauth_code().map_or("access_denied", |code| code.as_str());
     let body = json!({ "error": code, "error_description": refusal.description(), "rule": refusal.rule() });
     let mut response = (status, Json(body)).into_response();
-    let challenge = guard.challenges.header(refusal, None).and_then(|text| HeaderValue::from_str(&text).ok());
+    let challenge = guard.challenges.header(refusal, Some(needed));
+    let challenge = challenge.and_then(|text| HeaderValue::from_str(&text).ok());
     challenge.map(|challenge| response.headers_mut().insert(WWW_AUTHENTICATE, challenge));
     if let Some(wait) = refusal.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));

@@ -27,7 +27,7 @@ mod tls;
 mod tool_list;
 mod upstream;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ use spool::Spool;
 use upstream::Upstream;
 
 use crate::config::{Allowed, GuardConfig, Stale};
-use crate::enforcer::{self, Credentials, Enforcer, StalePolicy, metadata};
+use crate::enforcer::{self, Credentials, Enforcer, StalePolicy, VerifiedToken, metadata};
 use crate::protocol::resource::{MalformedResource, ResourceUri};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
@@ -165,6 +165,18 @@ impl Guard {
     fn stale_policy(&self, tool: Option<&str>) -> StalePolicy {
         let own = tool.and_then(|tool| self.settings.stale_tools.get(tool));
         own.copied().unwrap_or(self.settings.stale)
+    }
+
+    /// The tools that a list shows to the holder of `token`: those that it could call; and, where clients step up, those that
+    /// a person's own client could come back for. What nobody shows it, it never calls. An agent is shown nothing that it
+    /// can't call: nobody sits beside it who could be asked.
+    fn visible_tools(&self, token: &VerifiedToken) -> BTreeSet<String> {
+        let mut tools = self.enforcer.tools_for(token);
+        if self.settings.step_up && token.claims().act.is_none() {
+            let within_reach = self.challenges.within_reach();
+            tools.extend(within_reach.into_iter().filter(|tool| !self.enforcer.is_tool_cut(token, tool)));
+        }
+        tools
     }
 
     fn now(&self) -> Timestamp {

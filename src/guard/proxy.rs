@@ -68,7 +68,12 @@ fn no(refusal: Refusal) -> Box<Refused> {
 
 /// Protected resource metadata (RFC 9728 §3): public, so any page may read it.
 fn metadata(guard: &Guard) -> Response<Body> {
-    let mut response = respond::json_answer(StatusCode::OK, &guard.settings.metadata);
+    let mut document = guard.settings.metadata.clone();
+    let scopes = guard.challenges.first_scopes();
+    if !scopes.is_empty() {
+        document["scopes_supported"] = scopes.into();
+    }
+    let mut response = respond::json_answer(StatusCode::OK, &document);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));

@@ -6,7 +6,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::challenge::Challenges;
+use super::challenge::{Challenges, Needed};
 use super::headers::{Era, VERSIONS};
 use super::refusal::Refusal;
 use super::stream::{Body, full};
@@ -22,8 +22,8 @@ pub(super) struct Refused {
     pub(super) era: Era,
     /// The tool that was called.
     pub(super) tool: Option<String>,
-    /// The authorization details that would have been enough.
-    pub(super) needed: Option<Value>,
+    /// What would have been enough.
+    pub(super) needed: Option<Needed>,
 }
 
 impl From<Refusal> for Refused {

@@ -27,6 +27,9 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 const HEADERS: u32 = 48 * 1024;
 /// How long requests under way may take to end when the guard stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often the issuer is asked what clients should ask for, and how soon again when it didn't answer.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How often files are looked at for changes.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -60,6 +63,7 @@ impl Running {
         let tasks = vec![
             tokio::spawn(accept_clients(listener, Arc::clone(&guard), tls.clone(), stop.clone())),
             tokio::spawn(accept_local(local_listener, router, stop.clone())),
+            tokio::spawn(heed_advice(Arc::clone(&guard), stop.clone())),
             tokio::spawn(look_after(guard, tls, metrics, stop.clone())),
         ];
         Ok(Self {
@@ -185,6 +189,28 @@ async fn accept_local(listener: TcpListener, router: axum::Router, stop: Cancell
 }
 
 /// Reads files again that have changed, on SIGHUP at once, and keeps metrics.
+/// Asks the issuer from time to time what clients should be told to ask for. Without an answer they are told what was
+/// known before: the issuer decides about what they ask for in any case.
+async fn heed_advice(guard: Arc<Guard>, stop: CancellationToken) {
+    let mut failed = false;
+    loop {
+        let asked = guard.enforcer.advice().await;
+        let wait = if asked.is_ok() { ASK_AGAIN } else { TRY_AGAIN };
+        match asked {
+            Ok(advice) => guard.challenges.advise(advice),
+            Err(error) if !failed => {
+                tracing::warn!(%error, "the issuer doesn't say what clients should ask for");
+            }
+            Err(_) => {}
+        }
+        failed = wait == TRY_AGAIN;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 async fn look_after(
     guard: Arc<Guard>,
     tls: Option<Arc<Tls>>,

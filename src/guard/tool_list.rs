@@ -50,7 +50,7 @@ impl ListFilter {
             Some(_) => return Err(Refusal::UpstreamMalformed),
         };
         let shown = self.guard.pins.review(tools);
-        let allowed = self.guard.enforcer.tools_for(&self.token);
+        let allowed = self.guard.visible_tools(&self.token);
         let before = tools.len();
         let mut shown = shown.into_iter();
         // The order stays: MCP asks for a stable one, for the sake of caches.

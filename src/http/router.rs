@@ -65,6 +65,7 @@ fn tenant_routes() -> Router<Node> {
         .route("/revocation/snapshot", get(feed::snapshot))
         .route("/revocation/stream", get(feed::stream))
         .route("/revocation/lease", post(feed::lease))
+        .route("/revocation/advice", get(feed::advice))
         .route(
             "/revocation/decisions",
             post(decisions::decisions).layer(DefaultBodyLimit::max(DECISIONS_BODY)),

@@ -8,6 +8,11 @@ pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 pub const AUTHORIZATION_CODE: &str = "authorization_code";
 /// `grant_type` of a refresh token (RFC 6749 §6).
 pub const REFRESH_TOKEN: &str = "refresh_token";
+/// `grant_type` of an assertion about a person (RFC 7523 §2.1).
+pub const JWT_BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// The profile of that grant in which a company's identity provider speaks
+/// (draft-ietf-oauth-identity-assertion-authz-grant-04 §7.2).
+pub const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 /// `client_assertion_type` of a JWT that the client signs itself (RFC 7523 §2.2).
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// `client_assertion_type` of a JWT-SVID (draft-ietf-oauth-spiffe-client-auth-02 §4.1).

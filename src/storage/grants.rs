@@ -4,6 +4,7 @@
 use sqlx::FromRow;
 
 use super::macros::{execute, fetch};
+use super::marks::{self, Mark};
 use super::{StorageError, Tx, sql};
 use crate::domain::authorization::{Grant, REPLAY_WINDOW};
 use crate::domain::refusal::Refusal;
@@ -31,6 +32,8 @@ pub enum Redemption {
         /// The hash and the expiry of the one token that may follow it; none where refresh tokens aren't rotated.
         successor: Option<(Digest, Timestamp)>,
     },
+    /// An identity assertion grant.
+    IdJag(Mark),
 }
 
 impl Redemption {
@@ -42,6 +45,10 @@ impl Redemption {
         now: Timestamp,
     ) -> Result<Option<Refusal>, StorageError> {
         match self {
+            Self::IdJag(mark) => {
+                let fresh = marks::spend(tx, tenant, &[mark]).await?;
+                Ok(if fresh.is_empty() { mark.refusal } else { None })
+            }
             Self::Code { code, grant, refresh_token } => {
                 // RFC 6749 §4.1.2: "The client MUST NOT use the authorization code more than once."
                 if execute!(tx, sql::CODE_REDEEM, tenant, code.hex(), now.0)? == 0 {

@@ -162,6 +162,16 @@ async fn the_bootstrap_token_opens_once(world: &mut World) {
     bare.end().await;
 }
 
+/// A resource with a scope and a tool, and these members.
+fn scoped(members: &Value) -> Value {
+    let mut resource = json!({ "resource": "https://x.example", "scopes": ["a"], "detail_types": ["mcp_tool_call"],
+        "tools": [{ "name": "t" }] });
+    for (name, value) in members.as_object().unwrap() {
+        resource[name] = value.clone();
+    }
+    resource
+}
+
 async fn applies_all_or_nothing_and_says_what_changed(world: &mut World) {
     let new =
         json!({ "tenant": "main", "agents": [{ "agent": "new", "owner": "o@example.com", "tier": 1 }] });
@@ -183,6 +193,13 @@ async fn applies_all_or_nothing_and_says_what_changed(world: &mut World) {
         json!({ "agents": [{ "agent": "ok", "identities": [{ "jwks_uri": "http://plain.example" }] }] }),
         json!({ "resources": [{ "resource": "https://x.example", "token": { "lifetime_seconds": 301 } }] }),
         json!({ "resources": [{ "resource": "HTTPS://x.example" }] }),
+        json!({ "resources": [scoped(&json!({ "default_scopes": ["z"] }))] }),
+        json!({ "resources": [scoped(&json!({ "scope_tools": { "z": [{ "name": "t" }] } }))] }),
+        json!({ "resources": [scoped(&json!({ "scope_tools": { "a": [{ "name": "T" }] } }))] }),
+        json!({ "resources": [scoped(&json!({ "scope_tools": { "a": [{ "name": "*" }] } }))] }),
+        json!({ "resources": [scoped(&json!({ "scope_tools": { "a": ["t"] } }))] }),
+        json!({ "resources": [scoped(&json!({ "scope_tools": { "a": [{ "name": "t", "limit": 1 }] } }))] }),
+        json!({ "resources": [scoped(&json!({ "scope_tools": { "a": [{ "name": "t" }] }, "detail_types": [] }))] }),
         json!({ "policies": "permit(principal" }),
         json!({ "unknown": [] }),
     ] {

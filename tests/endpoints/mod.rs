@@ -10,6 +10,7 @@ mod delegation;
 mod feed;
 mod grants;
 mod http_rules;
+mod id_jag;
 mod introspection;
 mod narrowing;
 mod registration;

@@ -11,6 +11,7 @@ mod place;
 mod sdk;
 mod server;
 mod sessions;
+mod step_up;
 mod streams;
 mod tls;
 mod tokens;

@@ -152,6 +152,7 @@ impl Tenant {
         let mut secrets = self.secrets.lock().unwrap();
         let carries = [
             "client_assertion",
+            "assertion",
             "subject_token",
             "actor_token",
             "token",

@@ -11,6 +11,7 @@ use super::{
 use crate::domain::client_metadata::{DYNAMIC_PREFIX, host_of};
 use crate::domain::exchange::names_other_location;
 use crate::domain::narrowing::{DetailTypes, OperatorType};
+use crate::domain::scope_tools;
 use crate::jose::{Algorithm, JwkSet};
 use crate::protocol::redirect_uri;
 use crate::protocol::scope::Scope;
@@ -65,10 +66,36 @@ pub(super) fn check_resource(resource: &Resource, section: &TenantSection) -> Re
             format!("tool name {:?} is empty or has # or * in it", tool.name),
         ));
     }
+    check_scopes(&place, resource)?;
     if let Some(way) = resource.downstream.iter().find(|way| resource.tool(&way.tool).is_none()) {
         return Err(RegistryError::new(place, format!("downstream names the unknown tool {:?}", way.tool)));
     }
     Ok(())
+}
+
+/// What scopes stand for: scopes and tools that the resource declares, written as in a detail.
+fn check_scopes(place: &str, resource: &Resource) -> Result<(), RegistryError> {
+    let declared = |token: &str| resource.scopes.contains(token);
+    let mut named = resource.default_scopes.iter().chain(resource.scope_tools.keys().map(String::as_str));
+    if let Some(unknown) = named.find(|token| !declared(token)) {
+        return Err(RegistryError::new(
+            place,
+            format!("default_scopes or scope_tools has scope {unknown:?}, which scopes doesn't declare"),
+        ));
+    }
+    // All of them at once, so that what any request can ask for is a detail that can be written.
+    let all = scope_tools::details(resource.resource.as_str(), resource.scope_tools.values().flatten());
+    let all = all.map_err(|error| RegistryError::new(place, format!("scope_tools: {error}")))?;
+    DetailTypes::builtin()
+        .check(&all, &resource.detail_types)
+        .map_err(|error| RegistryError::new(place, format!("scope_tools: {}", error.in_full())))?;
+    let tools = DetailTypes::builtin().tools_for(&all, resource.resource.as_str());
+    match tools.iter().find(|tool| resource.tool(tool).is_none()) {
+        Some(unknown) => {
+            Err(RegistryError::new(place, format!("scope_tools names the undeclared tool {unknown:?}")))
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn check_agent(

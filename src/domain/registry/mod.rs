@@ -13,7 +13,9 @@ pub use agent::{Administrator, Agent, Ceiling, Client, Enforcer, Identity, Regis
 pub use changes::{Action, Change, changes};
 pub use document::{Consent, Document, Grantee, Kind, RegistryError, TenantSection, json_schema};
 pub use index::{KeySource, Principal, PrincipalKind, Registry, ended_session, revoked_client};
-pub use resource::{Downstream, Impact, Resource, SenderConstraint, TokenFormat, TokenRules, Tool};
+pub use resource::{
+    Downstream, Impact, Resource, ScopeTools, SenderConstraint, TokenFormat, TokenRules, Tool,
+};
 pub use sign_in::is_below_secrets;
 pub use upstream::{BundleSource, IdentityProvider, Person, SignIn, TrustDomain};
 

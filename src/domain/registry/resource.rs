@@ -1,5 +1,7 @@
 //! Resources: MCP servers and APIs, what they accept, and what their tools can do to the world.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +121,9 @@ pub struct Downstream {
     pub authorization_details: AuthorizationDetails,
 }
 
+/// The tools that a scope stands for, by scope: entries as in the `tools` of an `mcp_tool_call` detail.
+pub type ScopeTools = BTreeMap<String, Vec<serde_json::Value>>;
+
 /// An MCP server or API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +147,15 @@ pub struct Resource {
     #[serde(default, with = "scope_list")]
     #[schemars(with = "Vec<String>")]
     pub scopes: Scope,
+    /// What is asked for where a client names no scope, and what clients are told to ask for at first; every scope when
+    /// absent.
+    #[serde(default, with = "scope_list", skip_serializing_if = "Scope::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub default_scopes: Scope,
+    /// Scopes that stand for tools: each with entries as in the `tools` of an `mcp_tool_call` detail. Most clients can name
+    /// scopes only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scope_tools: ScopeTools,
     /// The types of `authorization_details` it understands.
     #[serde(default)]
     pub detail_types: Vec<String>,
@@ -163,5 +177,10 @@ impl Resource {
     /// The tool of that name.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// What a client is told to ask for at first, and what it is taken to ask for where it names no scope.
+    pub fn first_scopes(&self) -> &Scope {
+        if self.default_scopes.is_empty() { &self.scopes } else { &self.default_scopes }
     }
 }

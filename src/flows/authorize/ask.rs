@@ -4,6 +4,7 @@ use crate::domain::authorization::{AuthorizationRequest, Prompt};
 use crate::domain::exchange::names_other_location;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Resource, SenderConstraint, Status};
+use crate::domain::scope_tools::{details_of_nothing_named, details_of_scopes, in_combination};
 use crate::flows::TenantState;
 use crate::flows::clients::KnownClient;
 use crate::protocol::authorization_details::AuthorizationDetails;
@@ -81,7 +82,7 @@ impl<'a> AuthorizationForm<'a> {
         let code_challenge = self.code_challenge()?;
         let resource = self.resource(state, client)?;
         let scope = self.scope(resource)?;
-        let authorization_details = self.details(state, resource)?;
+        let authorization_details = self.details(state, resource, &scope)?;
         if scope.is_empty() && authorization_details.is_empty() {
             return Err(Refusal::NothingToGrant);
         }
@@ -129,11 +130,11 @@ impl<'a> AuthorizationForm<'a> {
         }
     }
 
-    /// What is asked for, or, where nothing is named at all, everything that the resource understands: the person sees it.
+    /// What is asked for, or, where nothing is named at all, what the resource gives at first: the person sees it.
     fn scope(&self, resource: &Resource) -> Result<Scope, Refusal> {
         let Some(text) = self.scope else {
             let named = self.authorization_details.is_some();
-            return Ok(if named { Scope::default() } else { resource.scopes.clone() });
+            return Ok(if named { Scope::default() } else { resource.first_scopes().clone() });
         };
         let asked = Scope::parse(text).map_err(|_| Refusal::ScopeMalformed)?;
         let wanted = asked.iter().filter(|token| *token != OFFLINE_ACCESS);
@@ -141,9 +142,18 @@ impl<'a> AuthorizationForm<'a> {
         if wanted.within(&resource.scopes) { Ok(wanted) } else { Err(Refusal::ScopeUnknownToResource) }
     }
 
-    fn details(&self, state: &TenantState, resource: &Resource) -> Result<AuthorizationDetails, Refusal> {
+    /// The details that are named, and what the scopes stand for: most clients can name scopes only (decision 0011).
+    fn details(
+        &self,
+        state: &TenantState,
+        resource: &Resource,
+        scope: &Scope,
+    ) -> Result<AuthorizationDetails, Refusal> {
         let Some(text) = self.authorization_details else {
-            return Ok(AuthorizationDetails::default());
+            return Ok(match self.scope {
+                Some(_) => details_of_scopes(resource, scope),
+                None => details_of_nothing_named(resource),
+            });
         };
         let details = AuthorizationDetails::parse(text).map_err(|_| Refusal::DetailsMalformed)?;
         let types = &state.registry.detail_types;
@@ -156,7 +166,8 @@ impl<'a> AuthorizationForm<'a> {
         if tools.iter().any(|name| resource.tool(name).is_some_and(|tool| tool.disabled)) {
             return Err(Refusal::ToolDisabled);
         }
-        Ok(details)
+        // RFC 9396 §3: "The AS MUST process both sets of requirements in combination with each other".
+        in_combination(resource, scope, &details).ok_or(Refusal::DetailsNotAccepted)
     }
 
     /// The agent that the client wants to hand the token to, which the person will see.

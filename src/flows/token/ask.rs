@@ -7,7 +7,7 @@ use crate::protocol::authorization_details::AuthorizationDetails;
 use crate::protocol::params::{Params, ParamsError};
 use crate::protocol::scope::Scope;
 use crate::protocol::token_type::{
-    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE, TokenType,
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, JWT_BEARER_GRANT, REFRESH_TOKEN, TOKEN_EXCHANGE, TokenType,
 };
 
 /// The parameters of a token request, each taken once.
@@ -35,6 +35,8 @@ pub struct Form<'a> {
     pub code_verifier: Option<&'a str>,
     /// `refresh_token`.
     pub refresh_token: Option<&'a str>,
+    /// `assertion`.
+    pub assertion: Option<&'a str>,
     /// `resource` and `audience`.
     pub targets: Vec<&'a str>,
     /// `scope`.
@@ -70,6 +72,8 @@ pub enum Ask<'a> {
     },
     /// A refresh token.
     RefreshToken(&'a str),
+    /// What a company's identity provider says.
+    IdJag(&'a str),
 }
 
 impl From<ParamsError> for Refusal {
@@ -104,6 +108,7 @@ impl<'a> Form<'a> {
             redirect_uri: params.one("redirect_uri")?,
             code_verifier: params.one("code_verifier")?,
             refresh_token: params.one("refresh_token")?,
+            assertion: params.one("assertion")?,
             targets,
             scope: params.one("scope")?,
             authorization_details: params.one("authorization_details")?,
@@ -119,6 +124,8 @@ impl<'a> Form<'a> {
             Some(CLIENT_CREDENTIALS) => Ok(Ask::ClientCredentials),
             Some(AUTHORIZATION_CODE) => self.authorization_code(),
             Some(REFRESH_TOKEN) => self.refresh_token.map(Ask::RefreshToken).ok_or(Refusal::ParameterMissing),
+            // RFC 7523 §2.1: "The value of the `assertion` parameter MUST contain a single JWT."
+            Some(JWT_BEARER_GRANT) => self.assertion.map(Ask::IdJag).ok_or(Refusal::AssertionMissing),
             Some(_) => Err(Refusal::GrantTypeUnsupported),
             None => Err(Refusal::ParameterMissing),
         }

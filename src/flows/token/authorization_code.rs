@@ -34,7 +34,9 @@ impl Attempt<'_> {
                 self.redeem_code(&client, code, (redirect_uri, code_verifier), &request).await
             }
             Ask::RefreshToken(refresh_token) => self.refresh(&client, refresh_token, &request).await,
-            Ask::Exchange { .. } | Ask::ClientCredentials => Err(Refusal::GrantNotForThisClient.into()),
+            Ask::Exchange { .. } | Ask::ClientCredentials | Ask::IdJag(_) => {
+                Err(Refusal::GrantNotForThisClient.into())
+            }
         }
     }
 

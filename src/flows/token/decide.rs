@@ -20,6 +20,9 @@ impl Attempt<'_> {
         if matches!(form.grant_type, Some(AUTHORIZATION_CODE | REFRESH_TOKEN)) {
             return Ok(self.decide_for_client(form).await?.into_parts(false));
         }
+        if let Ask::IdJag(assertion) = form.ask()? {
+            return Ok(self.take_id_jag(assertion, form).await?.into_parts(false));
+        }
         let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
         let client =
             client.inspect_err(|_| self.event.client_id = claimed(self.state, form.credentials.assertion))?;
@@ -48,7 +51,7 @@ impl Attempt<'_> {
         let subject = match ask {
             Ask::ClientCredentials => Subject::Nobody,
             // Agents exchange tokens; what a person has granted to a client is the client's.
-            Ask::AuthorizationCode { .. } | Ask::RefreshToken(_) => {
+            Ask::AuthorizationCode { .. } | Ask::RefreshToken(_) | Ask::IdJag(_) => {
                 return Err(Refusal::GrantNotForThisClient.into());
             }
             Ask::Exchange { subject, actor } => {

@@ -47,6 +47,12 @@ impl Minted {
         self
     }
 
+    /// With the person, to be written down if not seen before: id, issuer, subject, now.
+    pub(super) fn for_person(mut self, person: User) -> Self {
+        self.record.user = Some(person);
+        self
+    }
+
     /// With the refresh token that goes out beside it.
     pub(super) fn refreshed_by(self, refresh_token: Option<Secret>) -> Self {
         Self { refresh_token, ..self }

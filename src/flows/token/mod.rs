@@ -5,6 +5,7 @@ mod attempt;
 mod authorization_code;
 mod decide;
 mod explain;
+mod jwt_bearer;
 mod mint;
 mod mint_client;
 mod refresh_token;

@@ -62,6 +62,18 @@ pub(in crate::http) async fn lease(
     Ok(json_no_store(StatusCode::OK, &lease))
 }
 
+/// What the enforcer tells clients to ask for at its resource.
+pub(in crate::http) async fn advice(
+    State(node): State<Node>,
+    InTenant(tenant): InTenant,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let subscriber = subscriber(&node, &tenant, &headers).await?;
+    let resource = headers.get(ENFORCED_RESOURCE).and_then(|resource| resource.to_str().ok());
+    let resource = resource.ok_or(Refusal::ParameterMissing)?;
+    Ok(json_no_store(StatusCode::OK, &feed::advice(&tenant, &subscriber, resource)?))
+}
+
 /// The news as they come.
 pub(in crate::http) async fn stream(
     State(node): State<Node>,

@@ -6,10 +6,13 @@ use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde_json::json;
 
+use crate::domain::registry::Status;
 use crate::http::answer::{Failure, raw_json};
 use crate::http::extract::InTenant;
 use crate::http::node::Node;
-use crate::protocol::token_type::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE};
+use crate::protocol::token_type::{
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, ID_JAG_PROFILE, JWT_BEARER_GRANT, REFRESH_TOKEN, TOKEN_EXCHANGE,
+};
 
 /// RFC 8414 §3.2. `issuer` comes from configuration, never from the request.
 pub(in crate::http) async fn metadata(
@@ -24,7 +27,7 @@ pub(in crate::http) async fn metadata(
     let algorithms =
         ["ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
     let registration = state.registry.registration();
-    let mut members = json!({
+    let mut document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth/token"),
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),
@@ -46,10 +49,19 @@ pub(in crate::http) async fn metadata(
         "authorization_details_types_supported": types,
         "client_id_metadata_document_supported": registration.metadata_documents,
     });
-    if let (true, Some(map)) = (registration.dynamic, members.as_object_mut()) {
-        map.insert("registration_endpoint".into(), json!(format!("{issuer}/oauth/register")));
+    if registration.dynamic {
+        document["registration_endpoint"] = json!(format!("{issuer}/oauth/register"));
     }
-    Ok(cached(&members))
+    // draft-ietf-oauth-identity-assertion-authz-grant-04 §7.2: whoever names the profile "MUST also include" the grant type; whose
+    // assertions are accepted MUST NOT be told.
+    let providers = &state.registry.section.identity_providers;
+    if providers.iter().any(|idp| idp.id_jag && idp.status == Status::Active) {
+        if let Some(grants) = document["grant_types_supported"].as_array_mut() {
+            grants.push(JWT_BEARER_GRANT.into());
+        }
+        document["authorization_grant_profiles_supported"] = json!([ID_JAG_PROFILE]);
+    }
+    Ok(cached(&document))
 }
 
 /// The public keys, those that will sign soon among them.
