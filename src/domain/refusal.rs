@@ -237,7 +237,7 @@ refusals! {
         "code_challenge is required, with code_challenge_method S256.";
     CodeChallengeMethodUnsupported "code_challenge_method_unsupported" InvalidRequest "RFC 7636 section 4.4.1"
         "code_challenge_method must be S256; plain proves nothing to whoever saw the request.";
-    RequestObjectUnsupported "request_object_unsupported" InvalidRequest "RFC 9101 section 5"
+    RequestObjectUnsupported "request_object_unsupported" RequestNotSupported "OpenID Connect Core section 3.1.2.6"
         "Request objects are not accepted; push the request instead.";
     RequestUriUnknown "request_uri_unknown" InvalidRequest "RFC 9126 section 4"
         "The request_uri is unknown, expired, or was pushed by another client.";

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     AccessDenied,
     /// RFC 6749 §4.1.2.1: the response type is not one of ours.
     UnsupportedResponseType,
+    /// OpenID Connect Core §3.1.2.6: request objects (RFC 9101) are not taken.
+    RequestNotSupported,
     /// OpenID Connect Core §3.1.2.6: nobody is signed in, and the client wants nobody to be asked.
     LoginRequired,
     /// OpenID Connect Core §3.1.2.6: the person has not said yes, and the client wants nobody to be asked.
@@ -72,6 +74,7 @@ impl ErrorCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::AccessDenied => "access_denied",
             Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::RequestNotSupported => "request_not_supported",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::InvalidClientMetadata => "invalid_client_metadata",
@@ -98,6 +101,7 @@ impl ErrorCode {
             | Self::InvalidAuthorizationDetails
             | Self::InvalidDpopProof
             | Self::UnsupportedResponseType
+            | Self::RequestNotSupported
             | Self::LoginRequired
             | Self::ConsentRequired
             | Self::InvalidClientMetadata

@@ -81,7 +81,6 @@ async fn tells_nobody_but_the_person_about_a_client_that_is_not_sound(world: &mu
         (&[("redirect_uri", "https://desk.example.com./cb?x=1")], "redirect_uri_not_registered"),
         (&[("redirect_uri", "https://editor.example.com/callback")], "redirect_uri_not_registered"),
         (&[("redirect_uri", "javascript:alert(1)")], "redirect_uri_not_registered"),
-        (&[("request", "eyJhbGciOiJub25lIn0.e30.")], "request_object_unsupported"),
         (&[("request_uri", "https://evil.example.com/r")], "request_uri_unknown"),
     ] {
         let page = browser.visit(&authorize(&browser, &asking_with(changes))).await;
@@ -98,6 +97,7 @@ async fn tells_the_client_what_is_wrong(world: &mut World) {
         (&[("response_type", "code id_token")], "unsupported_response_type"),
         (&[("response_type", "")], "invalid_request"),
         (&[("response_mode", "fragment")], "invalid_request"),
+        (&[("request", "eyJhbGciOiJub25lIn0.e30.")], "request_not_supported"),
         (&[("code_challenge", "")], "invalid_request"),
         (&[("code_challenge", short)], "invalid_request"),
         (&[("code_challenge_method", "plain")], "invalid_request"),

@@ -28,8 +28,7 @@ pub struct AuthorizationForm<'a> {
     pub state: Option<&'a str>,
     /// `request_uri` (RFC 9126).
     pub request_uri: Option<&'a str>,
-    /// `request` (RFC 9101): refused.
-    pub request: Option<&'a str>,
+    request: Option<&'a str>,
     response_type: Option<&'a str>,
     response_mode: Option<&'a str>,
     code_challenge: Option<&'a str>,
@@ -70,6 +69,10 @@ impl<'a> AuthorizationForm<'a> {
         state: &TenantState,
         client: &KnownClient,
     ) -> Result<AuthorizationRequest, Refusal> {
+        // What stands in a request object would otherwise be ignored in silence.
+        if self.request.is_some() {
+            return Err(Refusal::RequestObjectUnsupported);
+        }
         // OAuth 2.1 §4.1.1: `response_type` is REQUIRED, and `code` is the only one left.
         match self.response_type {
             Some("code") => {}

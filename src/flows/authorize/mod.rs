@@ -126,9 +126,6 @@ pub async fn open(
     let (now, state) = (server.clock.now(), tenant.state());
     let client_id = form.client_id.ok_or(Refusal::ParameterMissing)?;
     let client = clients::find(server, tenant, &state, client_id).await?;
-    if form.request.is_some() {
-        return Err(Refusal::RequestObjectUnsupported.into());
-    }
     let request = match form.request_uri {
         // RFC 9126 §4: what was pushed counts, and nothing that stands beside it.
         Some(uri) => pushed(server, tenant, &client, uri).await?,

@@ -44,7 +44,7 @@ pub(in crate::http) async fn metadata(
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
-        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": ["none", "private_key_jwt", "spiffe_jwt"],
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "authorization_details_types_supported": types,
         "client_id_metadata_document_supported": registration.metadata_documents,
