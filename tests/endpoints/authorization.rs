@@ -20,6 +20,7 @@ on_both_engines!(
     an_answer_counts_once,
     forged_forms_change_nothing,
     a_consent_page_shows_everything_and_runs_nothing,
+    a_request_that_names_nothing_asks_for_every_tool,
     a_second_request_shows_the_difference,
     a_client_with_keys_is_not_asked_about_twice,
     a_pushed_request_is_opened_by_its_client_alone,
@@ -270,6 +271,26 @@ async fn a_consent_page_shows_everything_and_runs_nothing(world: &mut World) {
     world.apply(json!({ "clients": hostile })).await.ok();
     let page = browser.visit(&authorize(&browser, &asking())).await;
     assert!(!page.html.contains('\u{202e}') && page.html.contains("&#60;script") || page.html.contains("&lt;script"));
+}
+
+async fn a_request_that_names_nothing_asks_for_every_tool(world: &mut World) {
+    let mut browser = Browser::of(world, world, "alice").await;
+    {
+        let page = browser.visit(&authorize(&browser, &asking_with(&[("scope", "")]))).await;
+        for tool in ["search_tickets", "get_ticket", "close_ticket"] {
+            assert!(page.html.contains(tool), "{}", page.html);
+        }
+        let back = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
+        let claims = world.post(&world.redeem(&back.parameter("code").unwrap())).await.ok().claims();
+        let every = json!([{ "name": "search_tickets" }, { "name": "get_ticket" }, { "name": "close_ticket" }]);
+        assert_eq!(claims["authorization_details"], tools(&every));
+    }
+    // A scope that stands for no tool opens none, and whoever names details gets those.
+    let scoped = world.post(&world.redeem(&browser.code(&asking()).await)).await.ok().claims();
+    assert!(scoped.get("authorization_details").is_none());
+    let named = asking_with(&[("authorization_details", &search(5).to_string())]);
+    let claims = world.post(&world.redeem(&browser.code(&named).await)).await.ok().claims();
+    assert_eq!(claims["authorization_details"], search(5));
 }
 
 async fn a_second_request_shows_the_difference(world: &mut World) {
