@@ -169,7 +169,8 @@ impl ClientMetadata {
         match &self.keys {
             Some(KeySource::Inline(set)) => members.insert("jwks".into(), set.to_json()),
             Some(KeySource::Remote(url)) => members.insert("jwks_uri".into(), json!(url)),
-            None => None,
+            // Only identity providers' keys are found by discovery.
+            Some(KeySource::Discovered(_)) | None => None,
         };
         members
     }

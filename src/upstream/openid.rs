@@ -237,7 +237,11 @@ impl OpenId {
         if let Some(secret) = redemption.secret {
             client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
         }
-        let http = |request| self.fetcher.send(request);
+        // Its own handle for each request: a future that borrows from here can't be moved between threads.
+        let http = |request| {
+            let fetcher = self.fetcher.clone();
+            async move { fetcher.send(request).await }
+        };
         let answer = client
             .exchange_code(AuthorizationCode::new(redemption.code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(redemption.verifier.to_owned()))
