@@ -1,7 +1,8 @@
 // federation/flows.mjs SETTINGS: people sign in at identity providers, good ones and bad ones.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 
 import { challengeOf, newState, newVerifier, Oauth4webapi } from "../people/clients.mjs";
 import { Person } from "../people/person.mjs";
@@ -280,6 +281,58 @@ async function isOver(client, enforcer, token, refresh) {
     await assert.rejects(client.refresh(refresh), (error) => error.error === "invalid_grant");
 }
 
+// --- Switched off ---------------------------------------------------------------------------------------------------
+
+/** The administrator's command line. */
+function administer(...words) {
+    const [command, ...rest] = words;
+    const output = execFileSync(settings.taskpass, [command, ...rest, "--credentials", settings.administrator], {
+        stdio: "pipe",
+    });
+    return output.toString();
+}
+
+async function checkSwitchedOff(client, enforcer, wrong) {
+    const twin = `${wrong.base}/twin`;
+    await test("a_person_who_is_switched_off_loses_tokens_and_session_and_does_not_get_in_again", async () => {
+        const person = someone();
+        const { access_token: token, refresh_token: refresh } = await signIn(
+            client,
+            person,
+            `alice@${domainOf("twin")}`,
+        );
+        administer("revoke", "--user-issuer", twin, "--user-subject", "alice", "--reason", "conformance");
+        await isOver(client, enforcer, token, refresh);
+        const account = await person.browser.request("GET", `${issuer}/account`);
+        assert.notEqual(account.status, 200, "the session goes on");
+        const again = someone();
+        await endsOnAnErrorPage(again, await again.follow((await newRequest(client, `alice@${domainOf("twin")}`)).url));
+    });
+    await test("a_person_who_is_reinstated_gets_in_and_the_old_tokens_stay_dead", async () => {
+        administer("reinstate", "--user-issuer", twin, "--user-subject", "alice", "--reason", "conformance");
+        const { access_token: token } = await signIn(client, someone(), `alice@${domainOf("twin")}`);
+        assert.equal((await enforcer.introspect(token)).active, true);
+    });
+    await test("a_provider_that_is_switched_off_ends_what_came_through_it_and_lets_nobody_in", async () => {
+        const person = someone();
+        const { access_token: token, refresh_token: refresh } = await signIn(
+            client,
+            person,
+            `alice@${domainOf("twin")}`,
+        );
+        const other = await signIn(client, someone("Bob"), "bob@example.com");
+        const text = readFileSync(settings.registry, "utf8");
+        const changed = `${settings.registry}.suspended`;
+        writeFileSync(changed, text.replace(/^( *)- id: twin$/m, "$&\n$1  status: suspended"));
+        administer("apply", "-f", changed);
+        await isOver(client, enforcer, token, refresh);
+        const page = await someone().browser.open((await newRequest(client, `alice@${domainOf("twin")}`)).url);
+        assert.ok(page.url.startsWith(issuer), `the person was sent to ${page.url}`);
+        assert.ok(!page.text.includes("Provider twin"), "it is on the page");
+        assert.equal((await enforcer.introspect(other.access_token)).active, true, "Bob's token");
+    });
+}
+
 const enforcerKey = JSON.parse(readFileSync(settings.enforcerKey, "utf8"));
 const client = await Oauth4webapi.create(issuer, "editor");
 const enforcer = await Oauth4webapi.create(issuer, "tickets-guard", enforcerKey);
@@ -290,4 +343,5 @@ await checkProvider(client, enforcer, provider);
 await checkWrong(client, wrong);
 await checkAnswers(client, wrong);
 await checkLogout(client, enforcer, provider, wrong);
+await checkSwitchedOff(client, enforcer, wrong);
 process.exit();
