@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 
 import { challengeOf, newState, newVerifier, Oauth4webapi } from "../people/clients.mjs";
@@ -113,13 +114,13 @@ async function checkProvider(client, enforcer, provider) {
         assert.equal(new Set([first.sub, ...subjects]).size, 3, "people were linked");
     });
     await test("without_a_hint_the_person_chooses_the_provider", async () => {
-        const chooser = await someone().browser.open((await newRequest(client)).url);
+        const chooses = someone("Example Corp");
+        const chooser = await chooses.browser.open((await newRequest(client)).url);
         assert.equal(chooser.status, 200);
         assert.ok(chooser.text.includes("Example Corp"), chooser.text.slice(0, 300));
         assert.ok(!chooser.text.includes("Not For People"), "a provider without sign-in is on the page");
-        const chosen = someone("Example Corp");
-        const page = await chosen.answer(chooser, "allow");
-        assert.ok(page.url.startsWith(`${provider.issuer}/`), page.url);
+        const page = await chooses.answer(await chooses.answer(chooser));
+        assert.ok(page.url.startsWith(`${provider.issuer}/`), String(page));
     });
     await test("a_hint_of_an_unknown_domain_leads_to_the_chooser", async () => {
         const page = await someone().browser.open((await newRequest(client, "alice@nowhere.example.net")).url);
@@ -248,9 +249,10 @@ async function checkLogout(client, enforcer, provider, wrong) {
     const tell = (logout_token) =>
         fetch(`${issuer}/sign-in/logout/honest`, { method: "POST", body: new URLSearchParams({ logout_token }) });
     const own = `${wrong.base}/honest`;
+    const honest = { clientId: wrong.clientId, subject: wrong.subject, sid: wrong.sids.honest };
     for (const [what, change] of Object.entries(bad.WRONG_LOGOUTS)) {
         await test(`refuses_a_logout_token_${what}`, async () => {
-            const answer = await tell(bad.logoutToken(wrong, own, change, wrong));
+            const answer = await tell(bad.logoutToken(honest, own, change, wrong));
             // §2.8: an invalid request, or a failed logout, is 400.
             assert.equal(answer.status, 400);
             assert.equal((await enforcer.introspect(token)).active, true, "the token is dead");
@@ -263,13 +265,21 @@ async function checkLogout(client, enforcer, provider, wrong) {
         );
     });
     await test("a_logout_of_somebody_else_touches_nobody", async () => {
-        const stranger = { clientId: wrong.clientId, subject: "mallory", sid: "unknown" };
+        const stranger = { ...honest, subject: "mallory", sid: "unknown" };
         const { status } = await tell(bad.logoutToken(stranger, own));
         assert.ok([200, 204, 400].includes(status), `status ${status}`);
         assert.equal((await enforcer.introspect(token)).active, true);
     });
+    // A `sid` is unique at its provider only.
+    await test("a_logout_at_one_provider_touches_no_session_of_that_name_at_another", async () => {
+        const same = await signIn(client, someone(), `alice@${domainOf("twin")}`);
+        const { status } = await tell(bad.logoutToken({ ...honest, subject: "mallory", sid: wrong.sids.twin }, own));
+        assert.ok([200, 204, 400].includes(status), `status ${status}`);
+        assert.equal((await enforcer.introspect(same.access_token)).active, true, "the token is dead");
+        await signIn(client, someone(), `alice@${domainOf("twin")}`);
+    });
     await test("a_logout_of_the_person_ends_tokens", async () => {
-        const answer = await tell(bad.logoutToken(wrong, own));
+        const answer = await tell(bad.logoutToken(honest, own));
         assert.ok([200, 204].includes(answer.status), `status ${answer.status}`);
         assert.match(answer.headers.get("cache-control") ?? "", /no-store/);
         await isOver(client, enforcer, token, refresh);
@@ -294,6 +304,8 @@ function administer(...words) {
 
 async function checkSwitchedOff(client, enforcer, wrong) {
     const twin = `${wrong.base}/twin`;
+    // A new browser session at the provider.
+    wrong.sids.twin = randomUUID();
     await test("a_person_who_is_switched_off_loses_tokens_and_session_and_does_not_get_in_again", async () => {
         const person = someone();
         const { access_token: token, refresh_token: refresh } = await signIn(

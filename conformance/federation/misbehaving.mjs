@@ -119,8 +119,8 @@ export class Misbehaving {
         /** How often each provider was asked, by `name endpoint`. */
         this.asked = {};
         this.codes = new Map();
-        /** The browser sessions of its people, which a logout names. */
-        this.sid = randomUUID();
+        /** What a logout names: the one browser session that each provider has. */
+        this.sids = Object.fromEntries(ALL.map((name) => [name, randomUUID()]));
         this.subject = "alice";
     }
 
@@ -197,7 +197,7 @@ export class Misbehaving {
             iat: now(),
             exp: now() + 300,
             nonce: kept.nonce ?? undefined,
-            sid: this.sid,
+            sid: this.sids[name],
             name: "Alice Example",
             email: "alice@example.com",
             email_verified: true,

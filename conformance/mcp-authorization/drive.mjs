@@ -1,5 +1,5 @@
-// mcp-authorization/drive.mjs SETTINGS: runs `conformance authorization` of the MCP project against the server, is the person whom it
-// asks to open a URL, and reports its checks.
+// mcp-authorization/drive.mjs SETTINGS: runs `conformance authorization` of the MCP project against the server, is the person
+// whom it asks to open a URL, and reports its checks.
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";

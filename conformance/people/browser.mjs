@@ -88,7 +88,9 @@ export class Page {
     }
 
     toString() {
-        return `${this.status} at ${this.url.split("?")[0]}: ${(this.title || this.text).slice(0, 120)}`;
+        const rule = this.text.match(/\bRule (\w+)/)?.[1];
+        const shown = rule ?? (this.title || this.text).slice(0, 120);
+        return `${this.status} at ${this.url.split("?")[0]}: ${shown}`;
     }
 }
 

@@ -13,7 +13,7 @@ export class Person {
         this.pages = [];
     }
 
-    /** Goes where a client sends them and does what is asked there until it is over: back at the client, or at a page without a question. */
+    /** Goes where a client sends them and answers until it is over: back at the client, or at a page without a question. */
     async follow(url, answer = "allow") {
         let page = await this.browser.open(url);
         for (let questions = 0; page.arrived === undefined && questions < 8; questions++) {
@@ -47,6 +47,9 @@ export class Person {
     signIn(page) {
         const fits = new RegExp(this.name, "i");
         const form = page.forms.find((form) => form.button(fits));
+        // A form may not lead to another site (`form-action 'self'`), so the page after it has a link.
+        const onward = page.links().find(({ text }) => text === "Go on");
+        if (form === undefined && onward !== undefined) return this.browser.open(onward.href);
         if (form === undefined) throw new Error(`no way to sign in as ${this.name}: ${page}`);
         return this.browser.submit(page, form, {}, form.button(fits));
     }
