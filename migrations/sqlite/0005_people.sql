@@ -59,6 +59,7 @@ CREATE TABLE consents (
     id TEXT NOT NULL,
     user_id TEXT NOT NULL,
     client_id TEXT NOT NULL,
+    client_name TEXT NOT NULL,
     agent TEXT NOT NULL,
     resource TEXT NOT NULL,
     scope TEXT NOT NULL,

@@ -47,6 +47,8 @@ pub enum Taken {
 pub struct TakenConsent {
     /// The client or agent.
     pub holder: String,
+    /// What a client was called when the person said yes; empty for an agent.
+    pub client_name: String,
     /// Where.
     pub resource: ResourceUri,
 }
@@ -78,6 +80,8 @@ pub enum Effect {
     Waiting {
         /// How many.
         enforcers: usize,
+        /// How many have.
+        acknowledged: usize,
     },
 }
 
@@ -142,7 +146,11 @@ pub async fn taken_back(
             let given = consents::find(&mut tx, &tenant.name, id).await?;
             let given = given
                 .filter(|given| given.user == session.user)
-                .map(|given| TakenConsent { holder: given.client_id, resource: given.resource });
+                .map(|given| TakenConsent {
+                    holder: given.client_id,
+                    client_name: given.client_name,
+                    resource: given.resource,
+                });
             given.or_else(|| listed(tenant, session, id)).map(Taken::Consent)
         }
         Withdrawn::Task(id) => {
@@ -157,7 +165,11 @@ pub async fn taken_back(
 fn listed(tenant: &Tenant, session: &Session, id: &str) -> Option<TakenConsent> {
     let state = tenant.state();
     let consent = state.registry.consent(id).filter(|consent| is_own(consent, session))?;
-    Some(TakenConsent { holder: consent.agent.clone(), resource: consent.resource.clone() })
+    Some(TakenConsent {
+        holder: consent.agent.clone(),
+        client_name: String::new(),
+        resource: consent.resource.clone(),
+    })
 }
 
 /// Waits in the background until it is in force, and remembers since when, for the page that asks.
@@ -189,7 +201,7 @@ pub async fn effect(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect
     }
     let standing = fleet::stands(server, tenant, &rev).await?;
     Ok(if standing.waiting > 0 {
-        Effect::Waiting { enforcers: standing.waiting }
+        Effect::Waiting { enforcers: standing.waiting, acknowledged: standing.acknowledged }
     } else {
         Effect::InForce {
             since: None,

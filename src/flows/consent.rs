@@ -217,6 +217,7 @@ async fn agree(
         id: server.entropy.ordered_id("con", now),
         user: session.user.clone(),
         client_id: question.client.id.clone(),
+        client_name: question.client.name.clone(),
         agent: request.requested_actor.clone().unwrap_or_default(),
         resource: request.resource.clone(),
         scope: request.scope.clone(),

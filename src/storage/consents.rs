@@ -18,6 +18,8 @@ pub struct GivenConsent {
     pub user: String,
     /// To which client.
     pub client_id: String,
+    /// What the client was called when the person said yes.
+    pub client_name: String,
     /// Which agent may act; none when empty.
     pub agent: String,
     /// Where.
@@ -41,6 +43,7 @@ struct Row {
     id: String,
     user_id: String,
     client_id: String,
+    client_name: String,
     agent: String,
     resource: String,
     scope: String,
@@ -65,6 +68,7 @@ impl TryFrom<Row> for GivenConsent {
             id: row.id,
             user: row.user_id,
             client_id: row.client_id,
+            client_name: row.client_name,
             agent: row.agent,
             given_at: Timestamp(row.given_at),
             changed_at: Timestamp(row.changed_at),
@@ -83,6 +87,7 @@ pub async fn insert(tx: &mut Tx, tenant: &str, consent: &GivenConsent) -> Result
         &consent.id,
         &consent.user,
         &consent.client_id,
+        &consent.client_name,
         &consent.agent,
         consent.resource.as_str(),
         consent.scope.to_string(),

@@ -144,13 +144,13 @@ statements! {
     SESSIONS_PRUNE = "DELETE FROM sessions WHERE tenant = $1 AND expires_at < $2 AND NOT EXISTS
         (SELECT 1 FROM grants WHERE grants.tenant = sessions.tenant AND grants.sid = sessions.id)";
 
-    CONSENT_INSERT = "INSERT INTO consents (tenant, id, user_id, client_id, agent, resource, scope, authorization_details,
-        given_at, changed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
+    CONSENT_INSERT = "INSERT INTO consents (tenant, id, user_id, client_id, client_name, agent, resource, scope,
+        authorization_details, given_at, changed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)";
     CONSENT_WIDEN = "UPDATE consents SET scope = $3, authorization_details = $4, changed_at = $5, expires_at = $6
         WHERE tenant = $1 AND id = $2 AND withdrawn_at IS NULL";
-    CONSENT = "SELECT id, user_id, client_id, agent, resource, scope, authorization_details, given_at, changed_at, expires_at,
+    CONSENT = "SELECT id, user_id, client_id, client_name, agent, resource, scope, authorization_details, given_at, changed_at, expires_at,
         withdrawn_at FROM consents WHERE tenant = $1 AND id = $2";
-    CONSENTS_OF_USER = "SELECT id, user_id, client_id, agent, resource, scope, authorization_details, given_at, changed_at,
+    CONSENTS_OF_USER = "SELECT id, user_id, client_id, client_name, agent, resource, scope, authorization_details, given_at, changed_at,
         expires_at, withdrawn_at FROM consents WHERE tenant = $1 AND user_id = $2 AND withdrawn_at IS NULL AND expires_at > $3
         ORDER BY id LIMIT 1000";
     CONSENT_WITHDRAW = "UPDATE consents SET withdrawn_at = $3 WHERE tenant = $1 AND id = $2 AND withdrawn_at IS NULL";

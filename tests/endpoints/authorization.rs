@@ -94,7 +94,8 @@ async fn tells_the_client_what_is_wrong(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
     let short = &CHALLENGE[1..];
     for (changes, error) in [
-        (&[("response_type", "token")][..], "unsupported_response_type"),
+        (&[("request", "eyJhbGciOiJub25lIn0.e30.")][..], "request_not_supported"),
+        (&[("response_type", "token")], "unsupported_response_type"),
         (&[("response_type", "code id_token")], "unsupported_response_type"),
         (&[("response_type", "")], "invalid_request"),
         (&[("response_mode", "fragment")], "invalid_request"),

@@ -13,7 +13,7 @@ mod tenant;
 mod tls;
 mod world;
 
-pub(crate) use browser::{Browser, CHALLENGE, DESK, VERIFIER, asking, asking_with, authorize};
+pub(crate) use browser::{Browser, CHALLENGE, DESK, Page, VERIFIER, asking, asking_with, authorize};
 pub(crate) use database::Engine;
 pub(crate) use document::*;
 pub(crate) use form::Form;

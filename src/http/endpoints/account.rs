@@ -128,9 +128,9 @@ async fn progress(
             after_ms: after_ms.unwrap_or_default(),
             enforcers: acknowledged,
         },
-        Effect::Waiting { enforcers } => Progress::Waiting {
-            applied: 0,
-            waits_for: vec![format!("{enforcers} of the places where it is checked")],
+        Effect::Waiting { enforcers, acknowledged } => Progress::Waiting {
+            applied: acknowledged,
+            waits_for: vec![if enforcers == 1 { "1 enforcer".into() } else { format!("{enforcers} enforcers") }],
             latest: Timestamp(at).plus(account::LATEST),
         },
     };
@@ -148,11 +148,11 @@ async fn described(
     let registry = &state.registry;
     Ok(match account::taken_back(&node.server, tenant, session, what).await? {
         account::Taken::Consent(consent) => What::Consent {
-            holder: holder(registry, &consent.holder),
+            holder: holder(registry, &consent.holder, &consent.client_name),
             resource: target(registry, &consent.resource),
         },
         account::Taken::Task(task) => What::Task {
-            holder: holder(registry, &task.agent),
+            holder: holder(registry, &task.agent, ""),
             purpose: task.purpose,
             below: 0,
         },
@@ -194,8 +194,8 @@ fn view(
 fn given_consent(registry: &Registry, given: &GivenConsent) -> Given {
     Given {
         id: given.id.clone(),
-        holder: holder(registry, &given.client_id),
-        agent: (!given.agent.is_empty()).then(|| holder(registry, &given.agent)),
+        holder: holder(registry, &given.client_id, &given.client_name),
+        agent: (!given.agent.is_empty()).then(|| holder(registry, &given.agent, "")),
         resource: target(registry, &given.resource),
         permissions: Permissions {
             scopes: given.scope.iter().map(str::to_owned).collect(),
@@ -212,7 +212,7 @@ fn given_consent(registry: &Registry, given: &GivenConsent) -> Given {
 fn administrators(registry: &Registry, consent: &Consent) -> Given {
     Given {
         id: consent.consent.clone(),
-        holder: holder(registry, &consent.agent),
+        holder: holder(registry, &consent.agent, ""),
         agent: None,
         resource: target(registry, &consent.resource),
         permissions: Permissions {
@@ -233,9 +233,13 @@ fn below(registry: &Registry, overview: &Overview, parent: Option<&str>) -> Vec<
         let ancestors = task.to_task().map(|task| task.ancestors).unwrap_or_default();
         ancestors.last().map(String::as_str) == parent
     };
+    let name_of = |client: &str| {
+        let given = overview.given.iter().find(|given| given.client_id == client);
+        given.map_or("", |given| &given.client_name)
+    };
     let running = |task: &TaskRecord| RunningTask {
         id: task.id.clone(),
-        holder: holder(registry, &task.agent),
+        holder: holder(registry, &task.agent, name_of(&task.agent)),
         purpose: task.purpose.clone(),
         resources: overview.resources.get(&task.id).map(|uri| target(registry, uri)).into_iter().collect(),
         started: task.opened_at,
@@ -245,11 +249,13 @@ fn below(registry: &Registry, overview: &Overview, parent: Option<&str>) -> Vec<
     overview.tasks.iter().filter(is_child).map(running).collect()
 }
 
-fn holder(registry: &Registry, id: &str) -> Holder {
+/// Who holds something: by the registry's name, or else by the one that a client gave itself when the person said yes.
+fn holder(registry: &Registry, id: &str, told: &str) -> Holder {
     let agent = registry.agent(id);
     let name = agent.map(|agent| &agent.name).or_else(|| registry.client(id).map(|client| &client.name));
+    let name = name.filter(|name| !name.is_empty()).map_or(told, String::as_str);
     let kind = if agent.is_some() { HolderKind::Agent } else { HolderKind::Client };
-    Holder { id: id.to_owned(), name: name.cloned().unwrap_or_default(), kind }
+    Holder { id: id.to_owned(), name: name.to_owned(), kind }
 }
 
 fn target(registry: &Registry, uri: &ResourceUri) -> Target {
