@@ -301,7 +301,7 @@ async fn refuses_other_clients(world: &mut World) {
     let mut claims = said(world);
     claims["client_id"] = json!("public-app");
     let public = bare(signed(world, &claims)).add("client_id", "public-app");
-    world.refuses(&public, 401, "unauthorized_client", "id_jag_from_public_client").await;
+    world.refuses(&public, 400, "unauthorized_client", "id_jag_from_public_client").await;
     let basic = with(world, &assertion()).header("authorization", "Basic ZWRpdG9yOng=");
     world.refuses(&basic, 401, "invalid_client", "client_authentication_ambiguous").await;
     // Agents exchange, enforcers introspect, administrators administer, whatever the provider says.
@@ -310,7 +310,7 @@ async fn refuses_other_clients(world: &mut World) {
         claims["client_id"] = json!(other);
         let form = world.form("/oauth/token", other).add("grant_type", JWT_BEARER_GRANT);
         let form = form.add("assertion", signed(world, &claims));
-        world.refuses(&form, 401, "unauthorized_client", "grant_not_for_this_client").await;
+        world.refuses(&form, 400, "unauthorized_client", "grant_not_for_this_client").await;
     }
     let mut claims = said(world);
     claims["client_id"] = json!("admin");
