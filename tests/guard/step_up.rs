@@ -211,8 +211,8 @@ fn only_the_enforcer_of_a_resource_learns_of_its_tools() {
             let other = own("api-guard").await;
             assert_refused(
                 &ask(&other, Some(TICKETS)).await,
-                403,
-                "access_denied",
+                400,
+                "invalid_request",
                 "resource_of_other_enforcer",
             );
             let agent = searcher(world, 5).await;
