@@ -1,7 +1,7 @@
 //! `POST /oauth/token`: what is granted, and which subject tokens are refused.
 
 use serde_json::{Value, json};
-use taskpass::protocol::token_type::TokenType;
+use taskpass::protocol::token_type::{JWT_BEARER_GRANT, TokenType};
 
 use crate::harness::{
     API, ARCHIVE, BANK, CLOSED, CORP, OLD, TICKETS, VAULT, World, assert_refused, b64, claims,
@@ -373,7 +373,11 @@ async fn refuses_bad_parameters(world: &mut World) {
     let bad = "invalid_request";
     world.refuses(&again().without("grant_type"), 400, bad, "parameter_missing").await;
     world.refuses(&again().set("grant_type", ""), 400, bad, "parameter_missing").await;
-    for grant in ["authorization_code", "password", "refresh_token", "CLIENT_CREDENTIALS", "x"] {
+    let of_clients = "grant_not_for_this_client";
+    for grant in ["authorization_code", "refresh_token", JWT_BEARER_GRANT] {
+        world.refuses(&again().set("grant_type", grant), 400, "unauthorized_client", of_clients).await;
+    }
+    for grant in ["password", "implicit", "CLIENT_CREDENTIALS", "x"] {
         world
             .refuses(
                 &again().set("grant_type", grant),

@@ -124,7 +124,6 @@ impl<'a> Form<'a> {
             Some(CLIENT_CREDENTIALS) => Ok(Ask::ClientCredentials),
             Some(AUTHORIZATION_CODE) => self.authorization_code(),
             Some(REFRESH_TOKEN) => self.refresh_token.map(Ask::RefreshToken).ok_or(Refusal::ParameterMissing),
-            // RFC 7523 §2.1: "The value of the `assertion` parameter MUST contain a single JWT."
             Some(JWT_BEARER_GRANT) => self.assertion.map(Ask::IdJag).ok_or(Refusal::AssertionMissing),
             Some(_) => Err(Refusal::GrantTypeUnsupported),
             None => Err(Refusal::ParameterMissing),

@@ -11,7 +11,7 @@ use crate::domain::task;
 use crate::flows::client_authentication::claimed;
 use crate::flows::{FlowError, authenticate, own_token, subject_token, svid};
 use crate::policy::{Asked, Verdict, Who};
-use crate::protocol::token_type::{AUTHORIZATION_CODE, REFRESH_TOKEN, TokenType};
+use crate::protocol::token_type::{AUTHORIZATION_CODE, JWT_BEARER_GRANT, REFRESH_TOKEN, TokenType};
 use crate::storage::journal::Mint;
 
 impl Attempt<'_> {
@@ -20,8 +20,8 @@ impl Attempt<'_> {
         if matches!(form.grant_type, Some(AUTHORIZATION_CODE | REFRESH_TOKEN)) {
             return Ok(self.decide_for_client(form).await?.into_parts(false));
         }
-        if let Ask::IdJag(assertion) = form.ask()? {
-            return Ok(self.take_id_jag(assertion, form).await?.into_parts(false));
+        if form.grant_type == Some(JWT_BEARER_GRANT) {
+            return Ok(self.take_id_jag(form).await?.into_parts(false));
         }
         let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
         let client =

@@ -26,11 +26,7 @@ use crate::storage::marks::Mark;
 
 impl Attempt<'_> {
     /// Rules 1 to 9 for what a company's identity provider says.
-    pub(super) async fn take_id_jag(
-        &mut self,
-        assertion: &str,
-        form: &Form<'_>,
-    ) -> Result<Minted, FlowError> {
+    pub(super) async fn take_id_jag(&mut self, form: &Form<'_>) -> Result<Minted, FlowError> {
         let (server, tenant, state) = (self.server, self.tenant, self.state);
         let known = authenticate_asserting_client(server, tenant, state, form.credentials, self.now).await;
         let (client, mark) =
@@ -43,6 +39,8 @@ impl Attempt<'_> {
             return Err(Refusal::IdJagFromPublicClient.into());
         }
         self.server.limits.token.take(&self.tenant.name, &client.id)?;
+        // RFC 7523 §2.1: "The value of the `assertion` parameter MUST contain a single JWT."
+        let assertion = form.assertion.ok_or(Refusal::AssertionMissing)?;
         let request = form.request()?;
         self.note_request(&request);
         self.grant_id_jag(&client, assertion, &request).await
