@@ -18,13 +18,6 @@ import { Application } from "./application.mjs";
 const settings = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const { issuer, servers } = settings;
 const site = `https://localhost:${settings.site.port}`;
-const DETAILS = [
-    {
-        type: "mcp_tool_call",
-        locations: [servers.tickets],
-        tools: [{ name: "search_tickets", arguments: { "/limit": { maximum: 50 } } }, { name: "watch_tickets" }],
-    },
-];
 // From the page that says so to the end of the stream, in milliseconds.
 const BOUND_MS = 1000;
 
@@ -98,7 +91,7 @@ class Person {
 
 async function tell(name, command, person) {
     const application = new Application(command, `${settings.logs}/application-${name}.log`);
-    application.give({ url: servers.tickets, client_metadata_url: `${site}/${name}/client.json`, details: DETAILS });
+    application.give({ url: servers.tickets, client_metadata_url: `${site}/${name}/client.json` });
     const take = (step, handlers) => application.take(step, handlers);
 
     const denied = await take({ do: "connect" }, { browse: person.browse(deny) });
@@ -108,6 +101,7 @@ async function tell(name, command, person) {
     });
 
     const connected = await take({ do: "connect" }, { browse: person.browse() });
+    const before = person.shown;
     await test(`${name}_finds_the_way_from_the_url_of_the_server`, () => {
         equal("windows opened", 1, connected.authorized.length);
         const [url] = connected.authorized;
@@ -119,7 +113,7 @@ async function tell(name, command, person) {
         equal("client_id", `${site}/${name}/client.json`, connected.authorized[0]?.searchParams.get("client_id"));
         holds("the document was not fetched", fetched[name] >= 1);
         for (const part of [titles[name], new URL(site).host, "127.0.0.1"]) {
-            holds(`the consent page doesn't say ${part}: ${person.shown}`, person.shown.includes(part));
+            holds(`the consent page doesn't say ${part}: ${before}`, before.includes(part));
         }
     });
     await test(`${name}_is_connected`, () => {
@@ -128,29 +122,32 @@ async function tell(name, command, person) {
         equal("grants", [{ grant: "authorization_code", status: 200 }], tidy(connected.grants));
     });
 
-    await test(`${name}_lists_what_was_consented_to`, async () => {
+    await test(`${name}_lists_what_is_within_its_reach`, async () => {
         const { tools, error } = await take({ do: "list" });
         equal("error", undefined, error);
-        equal("tools", ["search_tickets", "watch_tickets"], tools);
+        // What no scope stands for isn't shown.
+        equal("tools", ["close_ticket", "search_tickets", "watch_tickets"], tools);
     });
+    const search = { do: "call", tool: "search_tickets", arguments: { query: "printer", limit: 50 } };
     await test(`${name}_calls_a_tool`, async () => {
-        const called = await take({ do: "call", tool: "search_tickets", arguments: { query: "printer", limit: 50 } });
+        const called = await take(search);
         equal("answer", "50 tickets at most for 'printer'", called.text ?? called.error);
+        holds(`the person wasn't shown it: ${before}`, before.includes("search_tickets"));
     });
 
     await test(`${name}_comes_back_for_more`, async () => {
-        const step = { do: "call", tool: "get_ticket_by_id", arguments: { id: 3 } };
-        const called = await take(step, { browse: person.browse() });
-        equal("answer", "ticket 3", called.text ?? called.error);
+        const called = await take({ do: "call", tool: "close_ticket", arguments: { id: 7 } }, { browse: person.browse() });
+        equal("answer", "ticket 7 is closed", called.text ?? called.error);
         equal("windows opened", 1, called.authorized.length);
+        equal("scope", "tickets.read tickets.write", called.authorized[0].searchParams.get("scope"));
         // What is new, and nothing that the person has said yes to already.
-        holds(`the page doesn't show the new tool: ${person.shown}`, person.shown.includes("get_ticket_by_id"));
+        holds(`the page doesn't show the new tool: ${person.shown}`, person.shown.includes("close_ticket"));
+        holds(`the page shows what was known: ${person.shown}`, !person.shown.includes("search_tickets"));
     });
     await test(`${name}_keeps_what_it_had`, async () => {
-        const { tools, error, authorized } = await take({ do: "list" });
-        equal("error", undefined, error);
-        equal("windows opened", 0, authorized.length);
-        equal("tools", ["get_ticket_by_id", "search_tickets", "watch_tickets"], tools);
+        const called = await take(search);
+        equal("answer", "50 tickets at most for 'printer'", called.text ?? called.error);
+        equal("windows opened", 0, called.authorized.length);
     });
 
     await test(`${name}_is_cut_off_by_a_withdrawal`, async () => {

@@ -6,11 +6,12 @@ and how to open a browser. All the rest the SDK finds out.
 
 Reads one line of JSON per command on stdin, and prints one line per event. The first line tells what the application has:
 
-    {"url", "client_metadata_url" or "client_id", "details": authorization_details to ask for at first, optional}
+    {"url", "client_metadata_url" or "client_id"}
 
-then, one after the other, {"do": "connect"}, {"do": "list"}, {"do": "call", "tool", "arguments"}, {"do": "watch", "tool"},
-{"do": "forget"} (tokens are thrown away, as after a new start) and {"do": "end"}. Each ends with {"done": …}: what the SDK made of
-the answer, `error` included, and when (`at`, milliseconds since 1970). Before that may come
+then, one after the other, {"do": "connect"}, {"do": "list"}, {"do": "call", "tool", "arguments"}, {"do": "watch", "tool"}
+and {"do": "end"}. Each ends with {"done": …}: what the SDK made of
+the answer, `error` included, when (`at`, milliseconds since 1970), and what the token endpoint was asked for meanwhile (`grants`).
+Before that may come
 
     {"authorize": URL}      to be opened in a browser, whose way ends at the application's own loopback address. It goes on when
                             another line comes on stdin; if the browser has not come by then, the person has closed the window
@@ -20,7 +21,6 @@ the answer, `error` included, and when (`at`, milliseconds since 1970). Before t
 import asyncio
 import json
 import logging
-import re
 import sys
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -62,27 +62,18 @@ class Storage:
 
 
 class Wire(httpx2.AsyncHTTPTransport):
-    """Plain HTTP that remembers the last challenge, what the last token may do, and how often tokens came by refresh."""
+    """Plain HTTP that writes down what the token endpoint was asked for."""
 
     def __init__(self):
         super().__init__()
-        self.status = None
-        self.challenge = None
-        self.granted = []
         self.grants = []
 
     async def handle_async_request(self, request):
         response = await super().handle_async_request(request)
-        body = request.content if request.method == "POST" else b""
-        grant = parse_qs(body.decode(errors="replace")).get("grant_type") if body else None
+        grant = parse_qs(request.content.decode()).get("grant_type") if request.method == "POST" else None
         if grant:
-            answer = json.loads(await response.aread())
-            self.grants.append({"grant": grant[0], "status": response.status_code, "error": answer.get("error")})
-            if response.status_code == 200:
-                self.granted = answer.get("authorization_details", [])
-        elif request.method == "POST":
-            self.status = response.status_code
-            self.challenge = response.headers.get("www-authenticate")
+            error = json.loads(await response.aread()).get("error")
+            self.grants.append({"grant": grant[0], "status": response.status_code, "error": error})
         return response
 
 
@@ -132,12 +123,6 @@ class Application:
 
     async def open_browser(self, url):
         self.callback = asyncio.get_running_loop().create_future()
-        # The SDK has no option for it, and leaves the URL to its host: after a 403, what the call needs beside what there is.
-        wanted = self.given.get("details", [])
-        if self.wire.status == 403 and (needed := challenged_details(self.wire.challenge)):
-            wanted = self.wire.granted + needed
-        if wanted:
-            url += "&" + str(httpx2.QueryParams({"authorization_details": json.dumps(wanted)}))
         say(authorize=url)
 
     async def wait_for_callback(self):
@@ -174,9 +159,6 @@ class Application:
         match command["do"]:
             case "connect":
                 return await self.connect()
-            case "forget":
-                self.auth.context.clear_tokens()
-                return {}
             case "list":
                 return {"tools": sorted(tool.name for tool in (await self.client.list_tools(cache_mode="refresh")).tools)}
         heard = 0
@@ -205,12 +187,6 @@ class Application:
                 outcome = {"error": problem(error)}
             say(done=command["do"], at=int(time.time() * 1000), grants=self.wire.grants, **outcome)
         await self.disconnect()
-
-
-def challenged_details(challenge):
-    """The `authorization_details` of a challenge (a quoted string of JSON)."""
-    found = re.search(r'authorization_details="((?:[^"\\]|\\.)*)"', challenge or "")
-    return json.loads(re.sub(r"\\(.)", r"\1", found[1])) if found else []
 
 
 def problem(error):

@@ -4,13 +4,7 @@
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 
-import {
-    auth,
-    Client,
-    InsufficientScopeError,
-    StreamableHTTPClientTransport,
-    UnauthorizedError,
-} from "@modelcontextprotocol/client";
+import { Client, StreamableHTTPClientTransport, UnauthorizedError } from "@modelcontextprotocol/client";
 
 const say = (fields) => console.log(JSON.stringify(fields));
 // The SDK's own warnings go to stderr, with everything else that isn't an event.
@@ -23,27 +17,14 @@ async function command() {
     return done ? { do: "end" } : JSON.parse(value);
 }
 
-// What came over the wire last: the challenge, what the token may do, and what the token endpoint was asked for.
-const wire = { status: 0, challenge: null, granted: [], grants: [] };
+// What the token endpoint was asked for.
+let grants = [];
 
 async function watchedFetch(asked, init) {
     const response = await fetch(asked, init);
     const grant = init?.body instanceof URLSearchParams ? init.body.get("grant_type") : null;
-    if (grant) {
-        const answer = await response.clone().json();
-        wire.grants.push({ grant, status: response.status, error: answer.error });
-        if (response.ok) wire.granted = answer.authorization_details ?? [];
-    } else if (init?.method === "POST") {
-        wire.status = response.status;
-        wire.challenge = response.headers.get("www-authenticate");
-    }
+    if (grant) grants.push({ grant, status: response.status, error: (await response.clone().json()).error });
     return response;
-}
-
-// The `authorization_details` of a challenge (a quoted string of JSON).
-function challengedDetails(challenge) {
-    const found = /authorization_details="((?:[^"\\]|\\.)*)"/.exec(challenge ?? "");
-    return found ? JSON.parse(found[1].replace(/\\(.)/g, "$1")) : [];
 }
 
 // What the SDK asks of its host: to keep things, and to open a page.
@@ -75,10 +56,6 @@ class Application {
     }
 
     redirectToAuthorization(url) {
-        // The SDK has no option for it, and leaves the URL to its host: after a 403, what the call needs beside what there is.
-        const needed = wire.status === 403 ? challengedDetails(wire.challenge) : [];
-        const wanted = needed.length > 0 ? [...wire.granted, ...needed] : (this.given.details ?? []);
-        if (wanted.length > 0) url.searchParams.set("authorization_details", JSON.stringify(wanted));
         this.arrived = undefined;
         say({ authorize: url.href });
     }
@@ -112,7 +89,6 @@ async function connect(url) {
         transport = new StreamableHTTPClientTransport(new URL(url), {
             authProvider: application,
             fetch: watchedFetch,
-            onInsufficientScope: "throw",
         });
         client = new Client({ name: "application", version: "1.0.0" }, { versionNegotiation: { mode: "auto" } });
         await client.connect(transport);
@@ -126,19 +102,7 @@ async function orElseAuthorize(attempt, again) {
     try {
         return await attempt();
     } catch (error) {
-        if (error instanceof InsufficientScopeError) {
-            // The SDK would refresh where no other scope is asked for, and a refresh can't widen anything.
-            const scope = [application.tokens()?.scope, error.requiredScope].filter(Boolean).join(" ");
-            await auth(application, {
-                serverUrl: application.given.url,
-                resourceMetadataUrl: error.resourceMetadataUrl,
-                scope: [...new Set(scope.split(" "))].join(" ") || undefined,
-                forceReauthorization: true,
-                fetchFn: watchedFetch,
-            });
-        } else if (!(error instanceof UnauthorizedError)) {
-            throw error;
-        }
+        if (!(error instanceof UnauthorizedError)) throw error;
         await transport.finishAuth(await application.callback());
         return await again();
     }
@@ -148,9 +112,6 @@ async function take(step) {
     switch (step.do) {
         case "connect":
             return await connect(application.given.url);
-        case "forget":
-            application.invalidateCredentials("tokens");
-            return {};
         case "list":
             return { tools: (await client.listTools(undefined, { cacheMode: "refresh" })).tools.map((tool) => tool.name).sort() };
     }
@@ -173,14 +134,14 @@ async function main() {
     await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
     application = new Application(given, `http://127.0.0.1:${listener.address().port}/callback`);
     for (let step = await command(); step.do !== "end"; step = await command()) {
-        wire.grants = [];
+        grants = [];
         let outcome;
         try {
             outcome = await take(step);
         } catch (error) {
             outcome = { error: problem(error) };
         }
-        say({ done: step.do, at: Date.now(), grants: wire.grants, ...outcome });
+        say({ done: step.do, at: Date.now(), grants, ...outcome });
     }
     await client?.close();
     listener.close();

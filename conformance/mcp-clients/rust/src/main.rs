@@ -8,14 +8,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rmcp::model::{CallToolRequestParams, ProgressNotificationParam, ProtocolVersion};
 use rmcp::service::{
-    ClientInitializeError, ClientLifecycleMode, NotificationContext, RunningService, ServiceError, serve_client_with_lifecycle,
+    ClientInitializeError, ClientLifecycleMode, NotificationContext, RunningService, ServiceError,
+    serve_client_with_lifecycle,
 };
-use rmcp::transport::auth::{
-    AuthClient, AuthorizationCallback, AuthorizationRequest, OAuthHttpClient, OAuthHttpClientFuture, OAuthHttpRequest, OAuthState,
-    WWWAuthenticateParams, default_oauth_http_client,
-};
-use rmcp::transport::streamable_http_client::{AuthRequiredError, InsufficientScopeError, StreamableHttpClientTransportConfig};
 use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::auth::{
+    AuthClient, AuthorizationCallback, AuthorizationRequest, OAuthHttpClient, OAuthHttpClientFuture,
+    OAuthHttpRequest, OAuthState, WWWAuthenticateParams, default_oauth_http_client,
+};
+use rmcp::transport::streamable_http_client::{
+    AuthRequiredError, InsufficientScopeError, StreamableHttpClientTransportConfig,
+};
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines, Stdin};
@@ -28,17 +31,13 @@ fn say(event: &Value) {
     println!("{event}");
 }
 
-/// What the token endpoint was asked for, and what the last token may do.
-#[derive(Default)]
-struct Wire {
-    grants: Vec<Value>,
-    granted: Vec<Value>,
-}
+/// What the token endpoint was asked for.
+type Grants = Arc<Mutex<Vec<Value>>>;
 
 /// The SDK's own way out for OAuth, watched.
 struct Watched<C> {
     inner: C,
-    wire: Arc<Mutex<Wire>>,
+    grants: Grants,
 }
 
 impl<C: OAuthHttpClient> OAuthHttpClient for Watched<C> {
@@ -49,11 +48,11 @@ impl<C: OAuthHttpClient> OAuthHttpClient for Watched<C> {
             let response = self.inner.execute(request).await?;
             if let Some(grant) = grant {
                 let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-                let mut wire = self.wire.lock().unwrap();
-                wire.grants.push(json!({"grant": grant, "status": response.status().as_u16(), "error": answer["error"]}));
-                if response.status() == http::StatusCode::OK {
-                    wire.granted = answer["authorization_details"].as_array().cloned().unwrap_or_default();
-                }
+                let status = response.status().as_u16();
+                self.grants
+                    .lock()
+                    .unwrap()
+                    .push(json!({"grant": grant, "status": status, "error": answer["error"]}));
             }
             Ok(response)
         })
@@ -77,7 +76,7 @@ struct Application {
     lines: Lines<BufReader<Stdin>>,
     listener: TcpListener,
     redirect_uri: String,
-    wire: Arc<Mutex<Wire>>,
+    grants: Grants,
     progress: Progress,
     auth: Option<AuthClient<reqwest::Client>>,
     client: Option<RunningService<RoleClient, Progress>>,
@@ -89,8 +88,8 @@ impl Application {
         let given = serde_json::from_str(&lines.next_line().await?.ok_or("nothing was given")?)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let redirect_uri = format!("http://{}/callback", listener.local_addr()?);
-        let (wire, progress) = Default::default();
-        Ok(Self { given, lines, listener, redirect_uri, wire, progress, auth: None, client: None })
+        let (grants, progress) = Default::default();
+        Ok(Self { given, lines, listener, redirect_uri, grants, progress, auth: None, client: None })
     }
 
     async fn command(&mut self) -> Result<Value, Failure> {
@@ -104,13 +103,9 @@ impl Application {
         self.given["url"].as_str().unwrap_or_default()
     }
 
-    /// Opens `url` in a browser, with `details` that the SDK has no option for, and waits for the way back.
-    async fn browse(&mut self, url: &str, details: &[Value]) -> Result<String, Failure> {
-        let mut url = Url::parse(url)?;
-        if !details.is_empty() {
-            url.query_pairs_mut().append_pair("authorization_details", &serde_json::to_string(details)?);
-        }
-        say(&json!({"authorize": url}));
+    /// Opens `url` in a browser, and waits for the way back.
+    async fn browse(&mut self, url: &str) -> Result<String, Failure> {
+        say(&json!({ "authorize": url }));
         // A browser also asks for an icon.
         loop {
             let mut stream = tokio::select! {
@@ -122,7 +117,11 @@ impl Application {
             let head = String::from_utf8_lossy(&request[..length]).into_owned();
             let target = head.split(' ').nth(1).unwrap_or_default();
             let found = target.starts_with("/callback?");
-            let (status, text) = if found { ("200 OK", "You can close this window.") } else { ("404 Not Found", "Nothing here.") };
+            let (status, text) = if found {
+                ("200 OK", "You can close this window.")
+            } else {
+                ("404 Not Found", "Nothing here.")
+            };
             let answer = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
                 text.len()
@@ -142,9 +141,11 @@ impl Application {
 
     /// From a 401 to tokens: discovery, the client's identity, the browser, the exchange of the code.
     async fn authorize(&mut self, challenge: &str) -> Result<(), Failure> {
-        let watched = Watched { inner: default_oauth_http_client()?, wire: self.wire.clone() };
+        let watched = Watched { inner: default_oauth_http_client()?, grants: self.grants.clone() };
         let mut state = OAuthState::new_with_oauth_http_client(self.url(), Arc::new(watched)).await?;
-        let mut request = AuthorizationRequest::new(&self.redirect_uri).with_initial_scope_selection().with_challenge(challenge);
+        let mut request = AuthorizationRequest::new(&self.redirect_uri)
+            .with_initial_scope_selection()
+            .with_challenge(challenge);
         if let Some(url) = self.given["client_metadata_url"].as_str() {
             request = request.with_client_metadata_url(url);
         }
@@ -152,25 +153,26 @@ impl Application {
             request = request.with_preregistered_client(id);
         }
         state.start_authorization(request).await?;
-        let details = self.given["details"].as_array().cloned().unwrap_or_default();
-        let callback = self.browse(&state.get_authorization_url().await?, &details).await?;
+        let callback = self.browse(&state.get_authorization_url().await?).await?;
         state.handle_callback_url(&callback).await?;
         let manager = state.into_authorization_manager().ok_or("the SDK has no manager")?;
         self.auth = Some(AuthClient::new(reqwest::Client::new(), manager));
         Ok(())
     }
 
-    /// From a 403 to wider tokens: what the challenge names, beside what there is.
+    /// From a 403 to a wider token.
     async fn step_up(&mut self, challenge: &str) -> Result<(), Failure> {
         let manager = self.auth.as_ref().ok_or("there is no token yet")?.auth_manager.clone();
         let manager = manager.lock().await;
         let asked = WWWAuthenticateParams::parse(challenge, &Url::parse(self.url())?);
         let url = manager.request_scope_upgrade(&asked.scope.unwrap_or_default()).await?;
-        let mut details = self.wire.lock().unwrap().granted.clone();
-        details.extend(challenged_details(challenge));
-        let callback = AuthorizationCallback::from_redirect_url(&self.browse(&url, &details).await?)?;
+        let callback = AuthorizationCallback::from_redirect_url(&self.browse(&url).await?)?;
         manager
-            .exchange_code_for_token_with_issuer(&callback.code, &callback.csrf_token, callback.issuer.as_deref())
+            .exchange_code_for_token_with_issuer(
+                &callback.code,
+                &callback.csrf_token,
+                callback.issuer.as_deref(),
+            )
             .await?;
         Ok(())
     }
@@ -224,10 +226,6 @@ impl Application {
     async fn take(&mut self, step: &Value) -> Result<Value, Failure> {
         match step["do"].as_str() {
             Some("connect") => return self.connect().await,
-            Some("forget") => {
-                self.auth = None;
-                return Ok(json!({}));
-            }
             Some("list") => {
                 let client = self.client.as_ref().ok_or("not connected")?;
                 let tools = client.list_all_tools().await?;
@@ -276,20 +274,6 @@ fn challenge_of(error: &ServiceError) -> Option<Challenge> {
     None
 }
 
-/// The `authorization_details` of a challenge (a quoted string of JSON).
-fn challenged_details(challenge: &str) -> Vec<Value> {
-    let Some((_, rest)) = challenge.split_once("authorization_details=\"") else { return Vec::new() };
-    let (mut text, mut letters) = (String::new(), rest.chars());
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => text.extend(letters.next()),
-            '"' => break,
-            letter => text.push(letter),
-        }
-    }
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
 fn problem(error: &(dyn Error + 'static)) -> Value {
     if let Some(ServiceError::McpError(error)) = error.downcast_ref::<ServiceError>() {
         return json!({"type": "McpError", "message": error.message, "code": error.code.0, "data": error.data});
@@ -311,14 +295,14 @@ async fn main() -> Result<(), Failure> {
         if step["do"] == "end" {
             break;
         }
-        application.wire.lock().unwrap().grants.clear();
+        application.grants.lock().unwrap().clear();
         let mut event = match application.take(&step).await {
             Ok(outcome) => outcome,
             Err(error) => json!({"error": problem(error.as_ref())}),
         };
         event["done"] = step["do"].clone();
         event["at"] = json!(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64);
-        event["grants"] = json!(application.wire.lock().unwrap().grants);
+        event["grants"] = json!(*application.grants.lock().unwrap());
         say(&event);
     }
     if let Some(client) = application.client.take() {
