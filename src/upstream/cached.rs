@@ -30,7 +30,7 @@ struct Slot<T> {
     tried: Option<Instant>,
 }
 
-/// More sources than any registry names; where strangers name them, what falls out is fetched again.
+/// More sources than any registry names.
 const SOURCES: u64 = 10_000;
 
 /// One slot for each source that somebody names.
@@ -40,11 +40,16 @@ pub(super) struct Cached<T> {
 
 impl<T: Send + Sync + 'static> Default for Cached<T> {
     fn default() -> Self {
-        Self { slots: Cache::new(SOURCES) }
+        Self::with_room(SOURCES)
     }
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
+    /// Room for so many. Where strangers name the sources, what falls out is fetched again.
+    pub(super) fn with_room(sources: u64) -> Self {
+        Self { slots: Cache::new(sources) }
+    }
+
     /// What `name` stands for, by `read` if need be. `missing` says that what is known lacks something: then it is read
     /// again, at most every ten seconds, so that a change is seen at once and a stranger can't make us fetch.
     pub(super) async fn get<E, F>(

@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_hours(1);
 const REST: Duration = Duration::from_secs(5);
 /// Documents in memory.
 const DOCUMENTS: u64 = 2_000;
+/// Key sets in memory, of those documents that point to one.
+const KEY_SETS: u64 = 1_000;
 /// Documents on their way at once: slow sites hold up each other, and nothing else.
 const UNDER_WAY: usize = 32;
 
@@ -75,7 +77,7 @@ impl ClientDocuments {
     /// An empty memory. The fetcher is one for strangers ([`Fetcher::for_strangers`]).
     pub fn new(fetcher: Fetcher) -> Self {
         Self {
-            keys: Keys::new(fetcher.clone()),
+            keys: Keys::of_strangers(fetcher.clone(), KEY_SETS),
             fetcher,
             slots: Cache::new(DOCUMENTS),
             under_way: Semaphore::new(UNDER_WAY),

@@ -57,6 +57,8 @@ pub enum FetchError {
 
 /// The largest document that is read, in bytes.
 const LARGEST: usize = 256 * 1024;
+/// The largest where strangers choose the URL: a set of a dozen RSA keys.
+const LARGEST_OF_STRANGERS: usize = 16 * 1024;
 
 /// The guarded client.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub struct Fetcher {
     rules: Arc<OutboundRules>,
     /// How often one host may be called, where strangers choose it.
     pace: Option<Pace>,
+    /// The most that is read, in bytes.
+    largest: usize,
 }
 
 /// A JSON object from somewhere else.
@@ -137,7 +141,7 @@ impl Fetcher {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        Ok(Self { client: builder.build()?, rules, pace: None })
+        Ok(Self { client: builder.build()?, rules, pace: None, largest: LARGEST })
     }
 
     /// A client for URLs that strangers choose: each host is called a few times a second at most, and what the operator allows for
@@ -152,12 +156,12 @@ impl Fetcher {
         };
         let allowed = rules.allowed.iter().filter(is_loopback).copied().collect();
         let fetcher = Self::new(OutboundRules { allowed, extra_roots_pem: rules.extra_roots_pem.clone() })?;
-        Ok(Self { pace: Some(Pace::default()), ..fetcher })
+        Ok(Self { pace: Some(Pace::default()), largest: LARGEST_OF_STRANGERS, ..fetcher })
     }
 
     /// Fetches one JSON object.
     pub async fn json(&self, url: &str) -> Result<Value, FetchError> {
-        Ok(Value::Object(self.fetch(url, LARGEST).await?.members))
+        Ok(Value::Object(self.fetch(url, self.largest).await?.members))
     }
 
     /// Fetches one JSON object of at most so many bytes, from a site that says that it is one.

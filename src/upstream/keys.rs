@@ -41,6 +41,11 @@ impl Keys {
         Self { openid: OpenId::new(fetcher.clone()), fetcher, sets: Cached::default() }
     }
 
+    /// An empty memory for keys that strangers publish, with room for so many sets.
+    pub fn of_strangers(fetcher: Fetcher, sources: u64) -> Self {
+        Self { sets: Cached::with_room(sources), ..Self::new(fetcher) }
+    }
+
     /// The identity providers behind the keys.
     pub fn openid(&self) -> &OpenId {
         &self.openid
