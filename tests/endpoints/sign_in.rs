@@ -6,7 +6,7 @@ use taskpass::domain::user::user_id;
 use taskpass::protocol::token_type::TokenType;
 
 use crate::harness::{
-    Browser, Form, Idp, Page, TICKETS, Tokens, World, assert_refused, b64, on_both_engines,
+    Browser, Form, Idp, Page, TICKETS, Tokens, World, asking, assert_refused, b64, on_both_engines,
 };
 
 on_both_engines!(
@@ -21,6 +21,7 @@ on_both_engines!(
     a_disabled_provider_ends_everything,
     a_disabled_person_is_out,
     signing_out_takes_nothing_back,
+    what_was_granted_ends_with_the_session_at_the_provider,
     an_address_chooses_the_provider,
     agents_exchange_what_a_discovered_provider_signs,
     the_provider_logs_somebody_out,
@@ -521,7 +522,8 @@ async fn people_are_not_linked_by_email(world: &mut World) {
 
 async fn a_disabled_provider_ends_everything(world: &mut World) {
     let idp = home(world).await;
-    let browser = enters(world, &idp, "home", "alice").await;
+    let mut browser = enters(world, &idp, "home", "alice").await;
+    let bought = grants(world, &mut browser).await;
     let consent = json!({ "consent": "alice-home", "user": { "issuer": idp.issuer, "subject": "alice" },
         "agent": "triage", "resource": TICKETS, "scopes": ["tickets.read"], "expires_at": 1_900_000_000 });
     world.apply(json!({ "consents": [consent] })).await.ok();
@@ -536,6 +538,7 @@ async fn a_disabled_provider_ends_everything(world: &mut World) {
     assert!(!is_in(world, &browser).await);
     assert!(!world.is_active(&token).await, "a token outlives the provider that it came through");
     assert!(world.is_active(&other).await, "another provider's people were cut");
+    assert!(is_over(world, &bought).await);
     stays_out(world, "main", away.properly(&idp), "identity_provider_disabled").await;
     let page = elsewhere.get("/sign-in").await;
     assert_eq!(page.status, 200, "nobody is sent to it: {}", page.location);
@@ -545,6 +548,7 @@ async fn a_disabled_provider_ends_everything(world: &mut World) {
     // Trusted again, it starts new things, and brings nothing back.
     world.apply(json!({ "identity_providers": [entry("home", &idp)] })).await.ok();
     assert!(!is_in(world, &browser).await && !world.is_active(&token).await);
+    assert!(is_over(world, &bought).await, "a grant came back with the provider");
     let browser = enters(world, &idp, "home", "alice").await;
     // One that people no longer sign in with has nobody signed in.
     let closed = json!({ "id": "home", "issuer": idp.issuer, "jwks": idp.key.set() });
@@ -592,6 +596,40 @@ async fn signing_out_takes_nothing_back(world: &mut World) {
     browser.jar.insert("taskpass-session-main".into(), cookie);
     assert!(!is_in(world, &browser).await);
     assert_eq!(world.number("SELECT count(*) FROM sessions WHERE ended_at IS NULL").await, 1);
+}
+
+/// Grants the public client of the tests something: its tokens.
+async fn grants(world: &World, browser: &mut Browser) -> Value {
+    let code = browser.code(&asking()).await;
+    let bought = world.post(&world.redeem(&code)).await.ok().json;
+    assert!(world.is_active(bought["access_token"].as_str().unwrap()).await);
+    bought
+}
+
+/// Whether the tokens that a grant has bought are good for nothing any more.
+async fn is_over(world: &World, bought: &Value) -> bool {
+    let refreshed = world.post(&world.refresh(bought["refresh_token"].as_str().unwrap())).await;
+    let dead = !world.is_active(bought["access_token"].as_str().unwrap()).await;
+    if dead {
+        assert_refused(&refreshed, 400, "invalid_grant", "session_ended");
+    }
+    dead
+}
+
+async fn what_was_granted_ends_with_the_session_at_the_provider(world: &mut World) {
+    let idp = home(world).await;
+    let (mut alice, mut bert) =
+        (enters(world, &idp, "home", "alice").await, enters(world, &idp, "home", "bert").await);
+    let (alices, berts) = (grants(world, &mut alice).await, grants(world, &mut bert).await);
+    // Signed out here, the client goes on; logged out there, it doesn't.
+    let page = alice.get("/account").await;
+    alice.submit(&page, "/sign-out", &[]).await;
+    let alices = world.post(&world.refresh(alices["refresh_token"].as_str().unwrap())).await.ok().json;
+    let mut claims = logout_claims(world, &idp);
+    claims["sid"] = json!("there-alice");
+    world.post(&logout(world, &idp.key.sign("logout+jwt", &claims))).await.ok();
+    assert!(is_over(world, &alices).await);
+    assert!(!is_over(world, &berts).await);
 }
 
 async fn an_address_chooses_the_provider(world: &mut World) {
