@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 const OLDEST: i64 = 600;
 
 /// What this sign-in asked for.
+#[derive(Clone, Copy)]
 pub(super) struct Expected<'a> {
     pub(super) nonce: &'a str,
     pub(super) algorithms: &'a [Algorithm],
