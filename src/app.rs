@@ -148,6 +148,7 @@ async fn open(config: &ServeConfig, clock: Clock) -> Result<(Arc<Server>, JoinHa
     let documents = ClientDocuments::new(Fetcher::for_strangers(&rules, on_loopback)?);
     let keys = Keys::new(Fetcher::new(rules)?);
     let db = Db::open(&config.database_url).await?;
+    db.keep_back(u64::from(config.disk_reserve_mib) << 20).map_err(at)?;
     let (journal, task) = Journal::start(db.clone(), clock.clone());
     let (default_lifetime, longest_lifetime, depth) = config.tasks;
     let limits = Limits::new(config.token_limit_per_second, config.introspection_limit_per_second);
@@ -281,6 +282,9 @@ async fn keep_up(
     loop {
         tokio::select! {
             _ = refresh.tick() => {
+                if let Err(error) = server.db.room().look() {
+                    tracing::warn!(%error, "the room on the database's disk is not known");
+                }
                 if let Err(error) = server.refresh().await {
                     tracing::warn!(%error, "the log could not be read; this node refuses to decide once its lease runs out");
                 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::error::CliError;
 use super::output;
 use crate::config::{GuardArgs, GuardConfig};
-use crate::guard::{Guard, PinFile, Running};
+use crate::guard::{Guard, PinFile, Running, SHORTEST_HASH};
 use crate::telemetry::Telemetry;
 use crate::time::Clock;
 
@@ -21,7 +21,7 @@ use crate::time::Clock;
       --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
   taskpass guard --config guard.toml --dry-run
   taskpass guard pins list
-  taskpass guard pins accept search_tickets")]
+  taskpass guard pins accept search_tickets@5b1d…")]
 pub struct Args {
     #[command(flatten)]
     guard: GuardArgs,
@@ -37,7 +37,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  taskpass guard pins list\n  taskpass guard pins accept search_tickets --pins /var/lib/taskpass-guard/pins.json"
+    after_help = "Examples:\n  taskpass guard pins list\n  taskpass guard pins accept search_tickets@5b1d… --pins /var/lib/taskpass-guard/pins.json"
 )]
 struct PinsArgs {
     #[command(subcommand)]
@@ -54,11 +54,11 @@ enum PinsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Accept the definition that waits: agents see and call the tool again within a second.
+    /// Accept a definition that waits: agents see and call the tool again within a second.
     Accept {
-        /// The tools.
-        #[arg(required = true)]
-        tools: Vec<String>,
+        /// The tools, each with the hash of the definition that you have read, as `pins list` shows them: NAME@HASH.
+        #[arg(required = true, value_name = "NAME@HASH", value_parser = parse_read)]
+        tools: Vec<(String, String)>,
         #[command(flatten)]
         file: PinsPath,
     },
@@ -152,8 +152,7 @@ fn run_pins(command: PinsCommand) -> Result<(), CliError> {
                 output::json(&json!(pins));
                 return Ok(());
             }
-            let mut rows =
-                vec![vec!["TOOL".to_owned(), "STATE".to_owned(), "DESCRIPTION THAT WAITS".to_owned()]];
+            let mut rows = vec![["TOOL", "STATE", "DESCRIPTION THAT WAITS"].map(str::to_owned).to_vec()];
             for (tool, pin) in &pins.tools {
                 let state = match (&pin.accepted, &pin.quarantined) {
                     (_, None) => "accepted",
@@ -162,24 +161,41 @@ fn run_pins(command: PinsCommand) -> Result<(), CliError> {
                 };
                 let waits =
                     pin.definition.as_ref().map(|definition| output::cell(&definition["description"]));
-                rows.push(vec![tool.clone(), state.to_owned(), waits.unwrap_or_default()]);
+                // As `accept` takes it: what it names is what is shown here, whatever the server shows meanwhile.
+                let hash = pin.quarantined.as_deref().and_then(|hash| hash.get(..SHORTEST_HASH));
+                let tool = hash.map_or_else(|| tool.clone(), |hash| format!("{tool}@{hash}"));
+                rows.push(vec![tool, state.to_owned(), waits.unwrap_or_default()]);
             }
             output::columns(&rows).iter().for_each(output::line);
             Ok(())
         }
         PinsCommand::Accept { tools, file } => {
             let accept = |pins: &mut PinFile| {
-                tools.iter().filter(|tool| !pins.accept(tool)).cloned().collect::<Vec<_>>()
+                let accepted = tools.iter().map(|(tool, read)| (tool, pins.accept(tool, read)));
+                accepted.collect::<Vec<_>>()
             };
-            let (_, unknown) = PinFile::change(&file.pins, accept).map_err(|error| at(&file.pins, &error))?;
-            if unknown.is_empty() {
-                output::line(format!("accepted: {}", tools.join(", ")));
+            let (_, outcomes) =
+                PinFile::change(&file.pins, accept).map_err(|error| at(&file.pins, &error))?;
+            let mut refused = Vec::new();
+            for (tool, outcome) in outcomes {
+                match outcome {
+                    Ok(()) => output::line(format!("accepted: {tool}")),
+                    Err(why) => refused.push(format!("{tool}: {why}")),
+                }
+            }
+            if refused.is_empty() {
                 return Ok(());
             }
-            Err(CliError::new(format!("nothing waits for a decision about {}", unknown.join(", ")))
-                .hint("`taskpass guard pins list` shows what does"))
+            Err(CliError::new(refused.join("; "))
+                .hint("`taskpass guard pins list` shows what waits, and its hash"))
         }
     }
+}
+
+fn parse_read(text: &str) -> Result<(String, String), String> {
+    let read = text.rsplit_once('@').filter(|(tool, hash)| !tool.is_empty() && !hash.is_empty());
+    let (tool, hash) = read.ok_or("it is NAME@HASH, as `taskpass guard pins list` shows it")?;
+    Ok((tool.to_owned(), hash.to_ascii_lowercase()))
 }
 
 fn at(path: &std::path::Path, error: &dyn std::fmt::Display) -> CliError {

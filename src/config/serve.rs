@@ -70,6 +70,10 @@ pub struct ServeArgs {
     /// For trying things out: a sign-in page on which the registry's `people` need no password. On loopback only.
     #[arg(long, env = "TASKPASS_DEV")]
     pub dev: bool,
+    /// How much of the disk is kept back for revocations, in MiB; nothing is minted while less than as much again is free. For
+    /// SQLite; 0 keeps nothing back [default: 32].
+    #[arg(long, env = "TASKPASS_DISK_RESERVE_MIB", value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub disk_reserve_mib: Option<u32>,
     /// Where to send OpenTelemetry traces, for example `http://127.0.0.1:4318/v1/traces`; none when absent.
     #[arg(long, env = "TASKPASS_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
@@ -122,6 +126,7 @@ pub struct ServeConfig {
     pub allow_networks: Vec<IpNet>,
     pub ca_file: Option<PathBuf>,
     pub dev: bool,
+    pub disk_reserve_mib: u32,
     pub otlp_endpoint: Option<String>,
     pub log: String,
 }
@@ -188,6 +193,7 @@ impl ServeArgs {
             },
             ca_file: self.ca_file.or(file.ca_file),
             dev,
+            disk_reserve_mib: self.disk_reserve_mib.or(file.disk_reserve_mib).unwrap_or(32),
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
             log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
         })

@@ -193,7 +193,9 @@ pub fn decide<'a>(
 
 fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(String, Standing), Refusal> {
     let (sub, standing) = match subject {
-        Subject::Token(token, _, _) => (token.sub.clone(), delegation::standing(&agent.agent, token, registry)?),
+        Subject::Token(token, _, _) => {
+            (token.sub.clone(), delegation::standing(&agent.agent, token, registry)?)
+        }
         Subject::Upstream(user) => (user.id.clone(), Standing::Delegate),
         Subject::Nobody => (agent.agent.clone(), Standing::Delegate),
     };

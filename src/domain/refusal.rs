@@ -377,6 +377,8 @@ refusals! {
         "Too many requests; wait as long as Retry-After says.";
     Overloaded "overloaded" TemporarilyUnavailable "RFC 9110 section 15.6.4"
         "The server is overloaded; try again.";
+    DiskNearlyFull "disk_nearly_full" TemporarilyUnavailable "Taskpass"
+        "The server's disk is nearly full: what room is left is for revocations and their record.";
     RevocationViewStale "revocation_view_stale" TemporarilyUnavailable "Taskpass"
         "This node cannot tell what is revoked right now; try again.";
 }

@@ -11,7 +11,8 @@ use super::view::Decision;
 use super::{
     EnforcementError, Enforcer, Source, StalePolicy, TokenRefusal, Unavailable, VerifiedToken, Verifier,
 };
-use crate::domain::cutoff::Verdict;
+use crate::domain::cutoff::{ScopeKind, Verdict};
+use crate::protocol::claims::AccessTokenClaims;
 use crate::time::Timestamp;
 
 /// For how long after the question an introspection answer holds. A process that stood still meanwhile reads an answer
@@ -144,6 +145,15 @@ impl Enforcer {
         }
     }
 
+    /// Whose a token was that has just been refused as revoked: for the record, since nothing may be decided by it. Nobody's if
+    /// its key is what was revoked: then anybody may have written it.
+    pub fn claims_of_revoked(&self, token: &str) -> Option<Arc<AccessTokenClaims>> {
+        let Source::Feed(feed, _) = &self.source else { return None };
+        let (claims, kid) = self.verifier.remembered(TokenText::new(token).ok()?)?;
+        let verdict = feed.follower().view().verdict(&claims, Some(&kid));
+        matches!(verdict, Verdict::Cut(scope) if scope != ScopeKind::Key).then_some(claims)
+    }
+
     /// Checks again, without asking anybody, that a token which was let in is still good: it hasn't expired, nothing that
     /// is known cuts it, and the knowledge is no older than the lease. Call it before releasing an answer that was
     /// buffered.
@@ -273,8 +283,10 @@ impl Enforcer {
             Source::Introspection(introspector) | Source::Feed(_, introspector) => introspector,
         };
         // Anybody can make up such a token, and each costs the issuer a question: only so many at a time.
-        let Ok(_turn) = self.strangers.try_acquire() else { return Err(Unavailable::Busy.into()) };
-        match self.ask_issuer(introspector, token.text()).await? {
+        let Some(_place) = self.opaque.place(token.digest()) else { return Err(Unavailable::Busy.into()) };
+        let answer = self.ask_issuer(introspector, token.text()).await?;
+        self.opaque.remember(token.digest(), matches!(answer, Introspected::Active(..)));
+        match answer {
             Introspected::Inactive => Err(TokenRefusal::TokenNotActive.into()),
             Introspected::Active(claims, until) => {
                 let genuine = self.verifier.check_claims(Arc::new(*claims), None, self.now())?;

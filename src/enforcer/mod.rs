@@ -35,6 +35,7 @@ pub mod introspection;
 pub mod jwks;
 pub mod layer;
 pub mod metadata;
+mod opaque;
 mod refusal;
 mod sse;
 mod status;
@@ -62,7 +63,8 @@ use binding::Binding;
 use feed::Feed;
 use introspection::Introspector;
 use jwks::JwksCache;
-use tokio::sync::{Semaphore, watch};
+use opaque::Opaque;
+use tokio::sync::watch;
 
 /// Why a request isn't let through.
 #[derive(Debug, thiserror::Error)]
@@ -104,12 +106,9 @@ pub struct Enforcer {
     binding: Binding,
     jwks: Arc<JwksCache>,
     source: Source,
-    /// How many opaque tokens the issuer is asked about at the same time.
-    strangers: Semaphore,
+    /// Opaque tokens that the issuer is asked about.
+    opaque: Opaque,
 }
-
-/// Opaque tokens that the issuer is asked about at the same time at most.
-const STRANGERS: usize = 64;
 
 impl Enforcer {
     /// Builds an enforcer; nothing is fetched until the first request.
@@ -146,8 +145,8 @@ impl Enforcer {
             }
         };
         let verifier = Verifier::new(&config.issuer, config.resource.clone(), config.lifetime_ceiling);
-        let (binding, strangers) = (Binding::default(), Semaphore::new(STRANGERS));
-        Ok(Arc::new(Self { config, verifier, binding, jwks, source, strangers }))
+        let (binding, opaque) = (Binding::default(), Opaque::new());
+        Ok(Arc::new(Self { config, verifier, binding, jwks, source, opaque }))
     }
 
     /// The resource that is enforced.

@@ -163,6 +163,11 @@ impl Verifier {
         Some(self.check_claims(proven.claims, Some(proven.kid), now))
     }
 
+    /// The claims and the key of a token that was proven not long ago, whatever has become of it since.
+    pub(super) fn remembered(&self, token: TokenText<'_>) -> Option<(Arc<AccessTokenClaims>, Arc<str>)> {
+        self.proven.get(&token.digest).map(|proven| (proven.claims, proven.kid))
+    }
+
     /// Verifies a JWT that came as a bearer token by `keys` at `now`. One that is bound to a key or a certificate is
     /// refused: see [`Enforcer::check_presented`](super::Enforcer::check_presented).
     ///

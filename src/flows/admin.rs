@@ -53,7 +53,7 @@ pub async fn apply(
     }
     let now = server.clock.now();
     let wanted = section.entries()?;
-    let mut tx = server.db.write().await?;
+    let mut tx = server.db.write_in_any_room().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
     let stored = registry::entries(&mut tx, &tenant.name).await?;
     let changes = changes(&stored, &wanted);
@@ -170,7 +170,7 @@ pub async fn offer_bootstrap(server: &Server, tenant: &Tenant) -> Result<Option<
         return Ok(None);
     }
     let token = server.entropy.secret("tpb");
-    let mut tx = server.db.write().await?;
+    let mut tx = server.db.write_in_any_room().await?;
     bootstrap::insert(&mut tx, &tenant.name, &token.hash(), server.clock.now().plus(BOOTSTRAP_LIFETIME))
         .await?;
     tx.commit().await?;
@@ -197,7 +197,7 @@ pub async fn redeem_bootstrap(
     let section =
         TenantSection { tenant: tenant.name.to_string(), clients: vec![entry], ..TenantSection::default() };
     let wanted = section.entries()?;
-    let mut tx = server.db.write().await?;
+    let mut tx = server.db.write_in_any_room().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
     // The token lets the first administrator in, and nobody after: tokens of other starts and nodes die with it.
     let stored = registry::entries(&mut tx, &tenant.name).await?;

@@ -62,6 +62,8 @@ enum Kind {
 /// Writes a batch of `enforcer`'s decisions down. When this returns they are durable.
 pub async fn record(server: &Server, tenant: &Tenant, enforcer: &str, batch: Batch) -> Result<(), FlowError> {
     check(&batch)?;
+    let count = u32::try_from(batch.events.len()).unwrap_or(u32::MAX);
+    server.limits.decisions.take_many(&tenant.name, enforcer, count)?;
     for _ in 0..3 {
         let state = tenant.state();
         let own = state.registry.principal(enforcer).ok_or(Refusal::AccessTokenNotAccepted)?;

@@ -7,7 +7,8 @@ use super::clients::authenticate_client;
 use super::revocation::{children, cut, write};
 use super::token::REFRESH_PREFIX;
 use super::{
-    Authenticated, Credentials, FlowError, Recorder, Server, Tenant, TenantState, authenticate, own_token,
+    Authenticated, Credentials, FlowError, Recorder, Server, Tenant, TenantState, authenticate,
+    in_the_last_room, own_token,
 };
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::cutoff::ScopeKind;
@@ -22,6 +23,15 @@ use crate::time::Timestamp;
 /// §2.2: "The authorization server responds with HTTP status code 200 if the token has been revoked successfully or if
 /// the client submitted an invalid token." A store that fails is a 503, never a 200 (§2.2.1).
 pub async fn hand_back(
+    server: &Server,
+    tenant: &Tenant,
+    credentials: Credentials<'_>,
+    token: &str,
+) -> Result<(), FlowError> {
+    in_the_last_room(server, async || try_to_hand_back(server, tenant, credentials, token).await).await
+}
+
+async fn try_to_hand_back(
     server: &Server,
     tenant: &Tenant,
     credentials: Credentials<'_>,

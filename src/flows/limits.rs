@@ -16,6 +16,8 @@ pub struct Limits {
     pub token: Limiter,
     /// Of introspections.
     pub introspection: Limiter,
+    /// Of decisions that enforcers bring, each a row of the audit trail.
+    pub decisions: Limiter,
     /// Of refusals that are a row of their own in the audit trail: strangers share one limit, and each client that has
     /// proved who it is has another.
     pub strangers: Limiter,
@@ -27,16 +29,19 @@ pub struct Limits {
 const STRANGERS: u32 = 200;
 /// Registrations per second and tenant.
 const REGISTRATIONS: u32 = 2;
+/// Decisions per second and enforcer: what a fleet of guards of one name writes down, not what a runaway one could.
+const DECISIONS: u32 = 5_000;
 
 impl Limits {
     /// Requests per second and client; 0 is no limit. A burst is four seconds' worth.
     pub fn new(token: u32, introspection: u32) -> Self {
-        let (strangers, registrations) = if token == 0 { (0, 0) } else { (STRANGERS, REGISTRATIONS) };
+        let unless_off = |limit| if token == 0 { 0 } else { limit };
         Self {
             token: Limiter::new(token),
             introspection: Limiter::new(introspection),
-            strangers: Limiter::new(strangers),
-            registrations: Limiter::new(registrations),
+            decisions: Limiter::new(unless_off(DECISIONS)),
+            strangers: Limiter::new(unless_off(STRANGERS)),
+            registrations: Limiter::new(unless_off(REGISTRATIONS)),
         }
     }
 }
@@ -66,13 +71,18 @@ impl Limiter {
 
     /// Takes one request from the bucket of `who` in `tenant`.
     pub fn take(&self, tenant: &str, who: &str) -> Result<(), Refusal> {
+        self.take_many(tenant, who, 1)
+    }
+
+    /// Takes so many from the bucket of `who` in `tenant`, or none.
+    pub fn take_many(&self, tenant: &str, who: &str, count: u32) -> Result<(), Refusal> {
         if self.per_second == 0 {
             return Ok(());
         }
-        self.take_at((tenant, who), monotonic())
+        self.take_at((tenant, who), count, monotonic())
     }
 
-    fn take_at(&self, key: (&str, &str), now: Instant) -> Result<(), Refusal> {
+    fn take_at(&self, key: (&str, &str), count: u32, now: Instant) -> Result<(), Refusal> {
         let (rate, full) = (f64::from(self.per_second), f64::from(self.per_second) * BURST_SECONDS);
         let key = self.hasher.hash_one(key);
         let shard = &self.shards[usize::try_from(key % SHARDS).unwrap_or_default()];
@@ -87,7 +97,8 @@ impl Limiter {
             }
         }
         let level = shard.get(&key).map_or(full, |bucket| filled(*bucket));
-        let (level, answer) = if level >= 1.0 { (level - 1.0, Ok(())) } else { (level, Err(())) };
+        let count = f64::from(count);
+        let (level, answer) = if level >= count { (level - count, Ok(())) } else { (level, Err(())) };
         shard.insert(key, (level, now));
         answer.map_err(|()| Refusal::TooManyRequests)
     }
@@ -103,13 +114,15 @@ mod tests {
         let limiter = Limiter::new(1);
         let start = monotonic();
         for _ in 0..4 {
-            assert_eq!(limiter.take_at(("t", "a"), start), Ok(()));
+            assert_eq!(limiter.take_at(("t", "a"), 1, start), Ok(()));
         }
-        assert_eq!(limiter.take_at(("t", "a"), start), Err(Refusal::TooManyRequests));
-        assert_eq!(limiter.take_at(("t", "b"), start), Ok(()));
-        assert_eq!(limiter.take_at(("t", "a"), start + Duration::from_millis(1001)), Ok(()));
+        assert_eq!(limiter.take_at(("t", "a"), 1, start), Err(Refusal::TooManyRequests));
+        assert_eq!(limiter.take_at(("t", "b"), 3, start), Ok(()));
+        assert_eq!(limiter.take_at(("t", "b"), 2, start), Err(Refusal::TooManyRequests), "all of it or none");
+        assert_eq!(limiter.take_at(("t", "b"), 1, start), Ok(()));
+        assert_eq!(limiter.take_at(("t", "a"), 1, start + Duration::from_millis(1001)), Ok(()));
         for key in 0..200_000 {
-            let _ = limiter.take_at(("t", &key.to_string()), start);
+            let _ = limiter.take_at(("t", &key.to_string()), 1, start);
         }
         assert!(limiter.shards.iter().all(|shard| shard.lock().unwrap().len() <= LARGEST));
     }

@@ -59,9 +59,29 @@ pub enum FlowError {
     Fault(Arc<StorageError>),
 }
 
+impl FlowError {
+    fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Fault(error) if error.is_disk_full())
+    }
+}
+
+/// Does what must be done also when the disk is full: once more then, in the room that was kept back for it.
+async fn in_the_last_room<T>(
+    server: &Server,
+    attempt: impl AsyncFn() -> Result<T, FlowError>,
+) -> Result<T, FlowError> {
+    match attempt().await {
+        Err(error) if error.is_disk_full() && server.db.room().give_way() => attempt().await,
+        done => done,
+    }
+}
+
 impl From<StorageError> for FlowError {
     fn from(error: StorageError) -> Self {
-        Self::Fault(Arc::new(error))
+        match error {
+            StorageError::DiskFull => Self::Refused(Refusal::DiskNearlyFull),
+            error => Self::Fault(Arc::new(error)),
+        }
     }
 }
 
@@ -69,6 +89,8 @@ impl From<JournalError> for FlowError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Full | JournalError::Stopped => Self::Refused(Refusal::Overloaded),
+            JournalError::NoRoom => Self::Refused(Refusal::DiskNearlyFull),
+            JournalError::Storage(error) if error.is_disk_full() => Self::Refused(Refusal::DiskNearlyFull),
             JournalError::Storage(error) => Self::Fault(error),
         }
     }

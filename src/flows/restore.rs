@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{FlowError, Server};
+use super::{FlowError, Server, in_the_last_room};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::cutoff::generation;
 use crate::entropy::Entropy;
@@ -49,6 +49,10 @@ pub async fn rename(
 
 /// Gives the tenant's log another name if it doesn't come up to what is `known` of it.
 pub(super) async fn rename_if_set_back(server: &Server, tenant: &str, known: &Rev) -> Result<(), FlowError> {
+    in_the_last_room(server, async || try_to_rename(server, tenant, known).await).await
+}
+
+async fn try_to_rename(server: &Server, tenant: &str, known: &Rev) -> Result<(), FlowError> {
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, tenant).await?;
     let set_back = if head.rev.generation == known.generation {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::{FlowError, Server, Tenant, signing_keys};
+use super::{FlowError, Server, Tenant, in_the_last_room, signing_keys};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::client_metadata;
 use crate::domain::cutoff::{Cutoff, ScopeKind, expires_at};
@@ -44,6 +44,10 @@ pub struct Order<'a> {
 
 /// Cuts something by an administrator's order. When this returns it is durable, and this node honours it.
 pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<Revoked, FlowError> {
+    in_the_last_room(server, async || try_to_revoke(server, tenant, order).await).await
+}
+
+async fn try_to_revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<Revoked, FlowError> {
     check_known(tenant, order)?;
     let now = server.clock.now();
     let successor = match order.kind {

@@ -134,7 +134,7 @@ impl Server {
 
     /// Creates a tenant with its log, its chain and its first signing key, unless it is there.
     pub async fn create_tenant(&self, name: &str) -> Result<bool, FlowError> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_in_any_room().await?;
         let generation = crate::domain::cutoff::generation(&self.entropy);
         let created = tenants::create(&mut tx, name, &generation, self.clock.now()).await?;
         tx.commit().await?;
@@ -204,7 +204,7 @@ impl Server {
         // What anybody can make us keep is kept no longer than it must.
         const HOUR: i64 = 3600;
         let now = self.clock.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_in_any_room().await?;
         crate::storage::marks::prune(&mut tx, now.plus(-DAY)).await?;
         for tenant in self.tenants() {
             let before = self.entropy.ordered_id("tok", now.plus(-DAY));

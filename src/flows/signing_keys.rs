@@ -137,7 +137,7 @@ pub async fn keep(server: &Server, tenant: &str) -> Result<(), FlowError> {
             spares.push((*algorithm, generate(*algorithm).await?));
         }
     }
-    let mut tx = server.db.write().await?;
+    let mut tx = server.db.write_in_any_room().await?;
     let mut head = tenants::lock(&mut tx, tenant).await?;
     // Read again under the lock: another node may have done it.
     let ring = KeyRing::load(server, &mut tx, tenant).await?;
@@ -221,7 +221,7 @@ pub async fn rotate(
 ) -> Result<String, FlowError> {
     let now = server.clock.now();
     let jwk = generate(algorithm).await?;
-    let mut tx = server.db.write().await?;
+    let mut tx = server.db.write_in_any_room().await?;
     let mut head = tenants::lock(&mut tx, tenant).await?;
     let from = now.plus(server.settings.key_publication);
     let kid = store(server, &mut tx, tenant, (algorithm, &jwk), from).await?;

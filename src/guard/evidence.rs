@@ -12,7 +12,7 @@ use super::limits::Strangers;
 use super::refusal::Refusal;
 use super::spool::{SYNC, Spool, SpoolError};
 use crate::enforcer::{Enforcer, Unavailable, VerifiedToken};
-use crate::protocol::claims::{Actor, Rev};
+use crate::protocol::claims::{AccessTokenClaims, Actor, Rev};
 use crate::time::{Clock, Timestamp};
 
 /// How long after an event it is sent at the latest, while the issuer answers.
@@ -57,6 +57,15 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// Who was refused.
+#[derive(Clone, Copy)]
+pub(super) enum Caller<'a> {
+    /// Somebody with a good token.
+    Known(&'a VerifiedToken),
+    /// Somebody without one, perhaps with one that was revoked; then this is whose it was.
+    Stranger(Option<&'a AccessTokenClaims>),
+}
+
 /// A batch on the wire.
 #[derive(Serialize)]
 struct Decisions<'a> {
@@ -82,21 +91,26 @@ impl Evidence {
     /// Writes down that `tool` may be called. An error is a no: what can't be recorded doesn't happen.
     pub(super) fn granted(&self, token: &VerifiedToken, tool: Option<&str>) -> Result<(), Refusal> {
         metrics::counter!("taskpass_guard_decisions_total", "rule" => "granted").increment(1);
-        self.write(Some(token), tool, None).map_err(|error| {
+        self.write(Some(token.claims()), tool, None).map_err(|error| {
             tracing::error!(%error, "evidence can't be kept, so nothing is granted");
             Refusal::EvidenceFull
         })
     }
 
     /// Writes down a refusal. It stands whether or not it can be written.
-    pub(super) fn refused(&self, token: Option<&VerifiedToken>, tool: Option<&str>, rule: &'static str) {
+    pub(super) fn refused(&self, caller: Caller<'_>, tool: Option<&str>, rule: &'static str) {
         metrics::counter!("taskpass_guard_decisions_total", "rule" => rule).increment(1);
         // Anybody can be refused without a token. Strangers take no room from those whose calls need evidence.
-        if token.is_none() && (self.spool.fullness() > 0.5 || !self.strangers.take()) {
+        let stranger = matches!(caller, Caller::Stranger(_));
+        if stranger && (self.spool.fullness() > 0.5 || !self.strangers.take()) {
             metrics::counter!("taskpass_guard_unrecorded_refusals_total").increment(1);
             return;
         }
-        if let Err(error) = self.write(token, tool, Some(rule)) {
+        let claims = match caller {
+            Caller::Known(token) => Some(token.claims()),
+            Caller::Stranger(claims) => claims,
+        };
+        if let Err(error) = self.write(claims, tool, Some(rule)) {
             metrics::counter!("taskpass_guard_unrecorded_refusals_total").increment(1);
             tracing::error!(%error, rule, "a refusal can't be recorded");
         }
@@ -104,11 +118,10 @@ impl Evidence {
 
     fn write(
         &self,
-        token: Option<&VerifiedToken>,
+        claims: Option<&AccessTokenClaims>,
         tool: Option<&str>,
         rule: Option<&str>,
     ) -> Result<(), SpoolError> {
-        let claims = token.map(VerifiedToken::claims);
         let status = self.enforcer.status();
         let tool =
             tool.map(|tool| tool.char_indices().nth(LONGEST_TOOL).map_or(tool, |(end, _)| &tool[..end]));

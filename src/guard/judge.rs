@@ -53,6 +53,7 @@ pub(super) fn judge(
             era: judged.era,
             tool: judged.tool,
             needed,
+            whose: None,
         })),
     }
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::bearer::bearer;
 use super::challenge::Needed;
+use super::evidence::Caller;
 use super::judge::{check_any_call, check_call};
 use super::refusal::Refusal;
 use super::respond::whole_seconds;
@@ -137,14 +138,18 @@ async fn authorize(State(here): State<Here>, body: Bytes) -> Response {
     let guard = &here.guard;
     let token = match guard.enforcer.check_under(&token, guard.stale_policy(Some(&tool))).await {
         Ok(token) => token,
-        Err(error) => return refused(guard, None, None, &error.into(), None),
+        Err(error) => {
+            let refusal = error.into();
+            let whose = guard.whose(&token, &refusal);
+            return refused(guard, Caller::Stranger(whose.as_deref()), None, &refusal, None);
+        }
     };
     let decided = allow(guard, &token, (Some(&tool), Some(&arguments)), &[]);
     match decided {
         Ok(()) => Json(json!({ "allowed": true })).into_response(),
         Err(refusal) => {
             let needed = guard.challenges.needed(&refusal, &tool, &arguments);
-            refused(guard, Some(&token), Some(&tool), &refusal, needed.as_ref())
+            refused(guard, Caller::Known(&token), Some(&tool), &refusal, needed.as_ref())
         }
     }
 }
@@ -152,12 +157,12 @@ async fn authorize(State(here): State<Here>, body: Bytes) -> Response {
 /// A refusal as an answer to a question: 200, for the question was a good one; 503 where nobody knows.
 fn refused(
     guard: &Guard,
-    token: Option<&VerifiedToken>,
+    caller: Caller<'_>,
     tool: Option<&str>,
     refusal: &Refusal,
     needed: Option<&Needed>,
 ) -> Response {
-    guard.evidence.refused(token, tool, refusal.rule());
+    guard.evidence.refused(caller, tool, refusal.rule());
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
         return unavailable(refusal);
     }
@@ -223,7 +228,9 @@ async fn forward_auth(State(here): State<Here>, RawQuery(query): RawQuery, heade
     };
     let decided = token.and_then(|token| {
         allow(guard, &token, (tool.as_deref(), None), &scopes)
-            .inspect_err(|refusal| guard.evidence.refused(Some(&token), tool.as_deref(), refusal.rule()))
+            .inspect_err(|refusal| {
+                guard.evidence.refused(Caller::Known(&token), tool.as_deref(), refusal.rule());
+            })
             .map(|()| token.clone())
     });
     match decided {
@@ -236,14 +243,15 @@ async fn forward_auth(State(here): State<Here>, RawQuery(query): RawQuery, heade
             let tool = tool.as_deref().unwrap_or_default();
             let needed = guard.challenges.needed(&refusal, tool, &Value::Null).unwrap_or_default();
             let needed = Needed { scopes: [scopes, needed.scopes].concat(), ..needed };
-            forward_refused(guard, (&refusal, &needed), headers.contains_key(AUTHORIZATION))
+            forward_refused(guard, (&refusal, &needed), &headers)
         }
     }
 }
 
-fn forward_refused(guard: &Guard, (refusal, needed): (&Refusal, &Needed), with_token: bool) -> Response {
-    if matches!(refusal, Refusal::Token(_)) && with_token {
-        guard.evidence.refused(None, None, refusal.rule());
+fn forward_refused(guard: &Guard, (refusal, needed): (&Refusal, &Needed), headers: &HeaderMap) -> Response {
+    if matches!(refusal, Refusal::Token(_)) && headers.contains_key(AUTHORIZATION) {
+        let whose = bearer(headers).ok().and_then(|token| guard.whose(token, refusal));
+        guard.evidence.refused(Caller::Stranger(whose.as_deref()), None, refusal.rule());
     }
     // Proxies know 401 and 403: what a call isn't granted is 403 here.
     let status = if refusal.status() == StatusCode::OK { StatusCode::FORBIDDEN } else { refusal.status() };

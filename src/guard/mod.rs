@@ -31,19 +31,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use pins::{Pin, PinFile};
+pub use pins::{NotAccepted, Pin, PinFile, SHORTEST_HASH};
 pub use serve::Running;
 
 use challenge::Challenges;
 use evidence::Evidence;
 use limits::Limits;
 use pins::Pins;
+use refusal::Refusal;
 use sessions::Sessions;
 use spool::Spool;
 use upstream::Upstream;
 
 use crate::config::{Allowed, GuardConfig, Stale};
-use crate::enforcer::{self, Credentials, Enforcer, StalePolicy, VerifiedToken, metadata};
+use crate::enforcer::{self, Credentials, Enforcer, StalePolicy, TokenRefusal, VerifiedToken, metadata};
+use crate::protocol::claims::AccessTokenClaims;
 use crate::protocol::resource::{MalformedResource, ResourceUri};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
@@ -177,6 +179,12 @@ impl Guard {
             tools.extend(within_reach.into_iter().filter(|tool| !self.enforcer.is_tool_cut(token, tool)));
         }
         tools
+    }
+
+    /// Whose token was refused as revoked, for the record.
+    fn whose(&self, token: &str, refused: &Refusal) -> Option<Arc<AccessTokenClaims>> {
+        let revoked = *refused == Refusal::Token(TokenRefusal::TokenRevoked);
+        if revoked { self.enforcer.claims_of_revoked(token) } else { None }
     }
 
     fn now(&self) -> Timestamp {

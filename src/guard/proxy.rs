@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::Guard;
 use super::bearer::{bearer, check_query};
+use super::evidence::Caller;
 use super::headers::{self, Era, LAST_EVENT_ID, SESSION};
 use super::judge::{Judged, judge, session};
 use super::message::Message;
@@ -174,7 +175,10 @@ async fn authenticate(
         return Err(no(Refusal::OriginNotAllowed));
     }
     let token = bearer(headers).map_err(no)?;
-    guard.enforcer.check_under(token, policy).await.map_err(|error| no(error.into()))
+    guard.enforcer.check_under(token, policy).await.map_err(|error| {
+        let refusal = Refusal::from(error);
+        Box::new(Refused { whose: guard.whose(token, &refusal), ..refusal.into() })
+    })
 }
 
 /// Whether a good token may come in: by its scopes, and by how often it comes.
@@ -201,7 +205,8 @@ fn tolerate<T>(
     if counted_only {
         metrics::counter!("taskpass_guard_decisions_total", "rule" => no.refusal.rule()).increment(1);
     } else {
-        guard.evidence.refused(token, no.tool.as_deref(), no.refusal.rule());
+        let caller = token.map_or(Caller::Stranger(no.whose.as_deref()), Caller::Known);
+        guard.evidence.refused(caller, no.tool.as_deref(), no.refusal.rule());
     }
     if !guard.settings.dry_run {
         return Err(no);
@@ -241,6 +246,7 @@ async fn forward(
             era: judged.era,
             tool: judged.tool.clone(),
             needed: None,
+            whose: None,
         })
     };
     let watch = Watch { guard: Arc::clone(guard), token, tool: judged.tool.clone(), id: judged.id.clone() };
@@ -256,7 +262,7 @@ async fn forward(
     let answer = tokio::select! {
         biased;
         refusal = &mut death => {
-            guard.evidence.refused(Some(&watch.token), watch.tool.as_deref(), refusal.rule());
+            guard.evidence.refused(Caller::Known(&watch.token), watch.tool.as_deref(), refusal.rule());
             Err(refusal)
         }
         answer = guard.upstream.send(request) => answer,

@@ -1,5 +1,6 @@
 //! The guard's own answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,6 +11,7 @@ use super::challenge::{Challenges, Needed};
 use super::headers::{Era, VERSIONS};
 use super::refusal::Refusal;
 use super::stream::{Body, full};
+use crate::protocol::claims::AccessTokenClaims;
 
 /// A refusal, and what its answer must know of the request.
 #[derive(Debug)]
@@ -24,11 +26,21 @@ pub(super) struct Refused {
     pub(super) tool: Option<String>,
     /// What would have been enough.
     pub(super) needed: Option<Needed>,
+    /// Whose the token was that is refused as revoked: for the record.
+    pub(super) whose: Option<Arc<AccessTokenClaims>>,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, in_message: false, id: None, era: Era::Sessions, tool: None, needed: None }
+        Self {
+            refusal,
+            in_message: false,
+            id: None,
+            era: Era::Sessions,
+            tool: None,
+            needed: None,
+            whose: None,
+        }
     }
 }
 

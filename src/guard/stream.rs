@@ -12,6 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming};
 use serde_json::Value;
 
 use super::Guard;
+use super::evidence::Caller;
 use super::refusal::Refusal;
 use super::respond;
 use super::sse::{self, Boundary, Splitter};
@@ -52,7 +53,7 @@ impl Watch {
 
     fn record(&self, refusal: &Refusal) {
         metrics::counter!("taskpass_guard_streams_cut_total").increment(1);
-        self.guard.evidence.refused(Some(&self.token), self.tool.as_deref(), refusal.rule());
+        self.guard.evidence.refused(Caller::Known(&self.token), self.tool.as_deref(), refusal.rule());
     }
 }
 

@@ -47,7 +47,9 @@ pub(super) fn person(state: &TenantState, session: &Session) -> Person {
     let named = providers.iter().find(|provider| provider.id == session.idp).map(|provider| &provider.name);
     let label = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Person {
-        name: label(&session.name).or_else(|| label(&session.email)).unwrap_or_else(|| session.subject.clone()),
+        name: label(&session.name)
+            .or_else(|| label(&session.email))
+            .unwrap_or_else(|| session.subject.clone()),
         email: label(&session.email),
         provider: named.filter(|name| !name.is_empty()).unwrap_or(&session.idp).clone(),
     }
@@ -84,10 +86,9 @@ fn advice(refusal: Refusal) -> (&'static str, &'static str) {
             "This application can't ask you",
             "Close this page. If you came from an application that you trust, tell its makers; if the link came from somebody else, don't follow it again.",
         ),
-        Refusal::AuthorizationRequestGone | Refusal::RequestUriUnknown => (
-            "This request is over",
-            "Go back to the application and start again there.",
-        ),
+        Refusal::AuthorizationRequestGone | Refusal::RequestUriUnknown => {
+            ("This request is over", "Go back to the application and start again there.")
+        }
         Refusal::FormForged => (
             "This form wasn't sent from here",
             "Nothing was changed. Open the page again and answer there; cookies must be allowed for this site.",
@@ -104,7 +105,9 @@ fn advice(refusal: Refusal) -> (&'static str, &'static str) {
             "You are not signed in",
             "Sign in again. If that doesn't work, your administrator has switched off this sign-in.",
         ),
-        Refusal::EntryUnknown => ("There is nothing here", "It may have ended, or have been taken back already."),
+        Refusal::EntryUnknown => {
+            ("There is nothing here", "It may have ended, or have been taken back already.")
+        }
         _ => (
             "This can't go on",
             "Go back to the application and start again there. If it happens again, tell its makers the rule's name below.",

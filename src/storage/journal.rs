@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::grants::Redemption;
 use super::macros::execute;
 use super::marks::{self, Mark};
+use super::room::Level;
 use super::tasks::NewTask;
 use super::tenants::{self, Head};
 use super::tokens::NewToken;
@@ -77,7 +78,7 @@ type Envelope = (Entry, oneshot::Sender<Result<Outcome, Arc<StorageError>>>);
 
 /// The way to the journal task.
 #[derive(Clone, Debug)]
-pub struct Journal(mpsc::Sender<Envelope>);
+pub struct Journal(mpsc::Sender<Envelope>, Db);
 
 /// Why an entry was not even tried, or failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -88,6 +89,9 @@ pub enum JournalError {
     /// The server is stopping.
     #[error("the journal has stopped")]
     Stopped,
+    /// There is no room on the disk for what this is.
+    #[error("the disk is nearly full")]
+    NoRoom,
     /// The database failed; nothing of the batch was written.
     #[error("{0}")]
     Storage(Arc<StorageError>),
@@ -98,16 +102,39 @@ const QUEUE: usize = 4096;
 /// Entries in one transaction at most.
 const BATCH: usize = 512;
 
+impl Mint {
+    /// Whether the token opens this server's own endpoints only: to revoke, to be told of revocations, to introspect.
+    fn is_for_us(&self) -> bool {
+        let path = self.claims.aud.as_str().strip_prefix(self.claims.iss.as_str());
+        path.is_some_and(|path| path.starts_with('/'))
+    }
+}
+
+impl Entry {
+    /// How much room there must be for it. Without the tokens of administrators and enforcers revocation would end too.
+    fn needs(&self) -> Level {
+        match &self.mint {
+            Some(mint) if mint.is_for_us() => Level::Revocations,
+            Some(_) => Level::Everything,
+            None => Level::Evidence,
+        }
+    }
+}
+
 impl Journal {
     /// Starts the journal task; it ends after the last handle is gone and its queue is written.
     pub fn start(db: Db, clock: Clock) -> (Self, tokio::task::JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel::<Envelope>(QUEUE);
+        let handle = Self(sender, db.clone());
         let task = tokio::spawn(async move {
             let mut batch = Vec::with_capacity(BATCH);
             while receiver.recv_many(&mut batch, BATCH).await > 0 {
                 let (mut entries, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 let outcomes = match write(&db, &mut entries, clock.now()).await {
                     Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+                    Err(error) if error.is_disk_full() && db.room().give_way() => {
+                        one_by_one(&db, &mut entries, &clock).await
+                    }
                     // One entry that the database can't take must not cost the others theirs.
                     Err(_) if entries.len() > 1 => one_by_one(&db, &mut entries, &clock).await,
                     Err(error) => vec![Err(Arc::new(error))],
@@ -120,11 +147,14 @@ impl Journal {
                 }
             }
         });
-        (Self(sender), task)
+        (handle, task)
     }
 
     /// Hands in a decision and waits until it is durable.
     pub async fn record(&self, entry: Entry) -> Result<Outcome, JournalError> {
+        if entry.needs() > self.1.room().level() {
+            return Err(JournalError::NoRoom);
+        }
         let (reply, answer) = oneshot::channel();
         self.0.try_send((entry, reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => JournalError::Full,
@@ -141,6 +171,10 @@ async fn one_by_one(
 ) -> Vec<Result<Outcome, Arc<StorageError>>> {
     let mut outcomes = Vec::with_capacity(entries.len());
     for entry in entries {
+        if entry.needs() > db.room().level() {
+            outcomes.push(Err(Arc::new(StorageError::DiskFull)));
+            continue;
+        }
         let written = write(db, std::slice::from_mut(entry), clock.now()).await;
         outcomes.push(written.map(|outcomes| outcomes[0]).map_err(Arc::new));
     }
@@ -154,7 +188,7 @@ async fn write(db: &Db, entries: &mut [Entry], now: Timestamp) -> Result<Vec<Out
         by_tenant.entry(entry.tenant.clone()).or_default().push(index);
     }
     let mut outcomes = vec![Outcome::Moved; entries.len()];
-    let mut tx = db.write().await?;
+    let mut tx = db.write_in_any_room().await?;
     // Tenants are locked in the order of their names: two nodes can't wait for each other.
     for (tenant, indices) in by_tenant {
         let mut head = tenants::lock(&mut tx, &tenant).await?;

@@ -19,21 +19,25 @@ pub mod marks;
 pub mod news;
 pub mod registry;
 pub mod requests;
+pub mod room;
 pub mod sessions;
 pub mod tasks;
 pub mod tenants;
 pub mod tokens;
 pub mod wrapping;
 
+use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
 
+use room::{Level, Room};
 pub use sql::{ALL as STATEMENTS, Sql};
 
 /// Why the database didn't answer as it should.
@@ -51,6 +55,26 @@ pub enum StorageError {
     /// Something stored can't be read back.
     #[error("stored data is damaged: {0}")]
     Damaged(String),
+    /// There is room left on the disk for revocations only.
+    #[error("the disk is full")]
+    DiskFull,
+}
+
+impl StorageError {
+    /// Whether the disk lacks room for what was to be written.
+    pub fn is_disk_full(&self) -> bool {
+        // SQLite's SQLITE_FULL, and what it says when its shared memory can't grow (SQLITE_IOERR_SHMSIZE).
+        const CODES: [&str; 2] = ["13", "4874"];
+        match self {
+            Self::DiskFull => true,
+            Self::Driver(sqlx::Error::Database(error))
+                if error.try_downcast_ref::<SqliteError>().is_some() =>
+            {
+                error.code().is_some_and(|code| CODES.contains(&code.as_ref()))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The database: one engine, behind one set of functions.
@@ -63,6 +87,8 @@ pub enum Db {
         writer: SqlitePool,
         /// Read-only connections.
         reader: SqlitePool,
+        /// What its disk has room for.
+        room: Arc<Room>,
     },
     /// Shared by many nodes.
     Postgres {
@@ -106,7 +132,7 @@ impl Db {
         }
         let options = SqliteConnectOptions::from_str(url)?.read_only(true).busy_timeout(PATIENCE);
         let reader = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
-        Ok(Self::Sqlite { writer: reader.clone(), reader })
+        Ok(Self::Sqlite { writer: reader.clone(), reader, room: Arc::new(Room::unbounded()) })
     }
 
     async fn open_sqlite(url: &str) -> Result<Self, StorageError> {
@@ -135,7 +161,7 @@ impl Db {
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let reader = pool(4).connect_lazy_with(options.read_only(true));
-        Ok(Self::Sqlite { writer, reader })
+        Ok(Self::Sqlite { writer, reader, room: Arc::new(Room::unbounded()) })
     }
 
     async fn open_postgres(url: &str) -> Result<Self, StorageError> {
@@ -165,6 +191,30 @@ impl Db {
             Self::Postgres { pool, .. } => sqlx::migrate!("migrations/postgres").run(pool).await?,
         }
         Ok(())
+    }
+
+    /// What the disk has room for. PostgreSQL's disk is its operator's: there it is always enough.
+    pub fn room(&self) -> &Room {
+        static ENOUGH: Room = Room::unbounded();
+        match self {
+            Self::Sqlite { room, .. } => room,
+            Self::Postgres { .. } => &ENOUGH,
+        }
+    }
+
+    /// Keeps so many bytes of the database's disk back for revocations, where it is SQLite's and in a file.
+    ///
+    /// # Errors
+    /// The disk can't be looked at.
+    pub fn keep_back(&self, bytes: u64) -> std::io::Result<()> {
+        match self {
+            Self::Sqlite { writer, room, .. } => {
+                let options = writer.connect_options();
+                let file = options.get_filename();
+                if file.is_file() { room.keep_back(file, bytes) } else { Ok(()) }
+            }
+            Self::Postgres { .. } => Ok(()),
+        }
     }
 
     /// The engine's name.
@@ -199,7 +249,19 @@ impl Db {
     }
 
     /// A transaction that writes.
+    ///
+    /// # Errors
+    /// There is no connection, or room on the disk for revocations only.
     pub async fn write(&self) -> Result<Tx, StorageError> {
+        match self.room().level() {
+            Level::Revocations => Err(StorageError::DiskFull),
+            Level::Evidence | Level::Everything => self.write_in_any_room().await,
+        }
+    }
+
+    /// A transaction that writes also where there is room on the disk for revocations only: for whoever has looked at that,
+    /// makes room, or keeps revocation going.
+    pub async fn write_in_any_room(&self) -> Result<Tx, StorageError> {
         match self {
             Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
             Self::Postgres { pool, .. } => Ok(Tx::Postgres(pool.begin().await?)),
@@ -209,7 +271,7 @@ impl Db {
     /// A transaction of the revocation path, which has its own capacity.
     pub async fn control(&self) -> Result<Tx, StorageError> {
         match self {
-            Self::Sqlite { .. } => self.write().await,
+            Self::Sqlite { .. } => self.write_in_any_room().await,
             Self::Postgres { control, .. } => Ok(Tx::Postgres(control.begin().await?)),
         }
     }
@@ -225,7 +287,7 @@ impl Db {
     /// Closes every connection after its work is done.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, reader } => {
+            Self::Sqlite { writer, reader, .. } => {
                 reader.close().await;
                 writer.close().await;
             }

@@ -52,7 +52,8 @@ async fn a_person_agrees_and_the_client_gets_a_token(world: &mut World) {
     assert_eq!(claims["task"], reply.json["task"]);
     assert!(world.is_active(&reply.token()).await);
     let rows = world.audit("main").await;
-    let agreed = rows.iter().find(|row| row.event["event"] == "authorization" && row.event["granted"] == true);
+    let agreed =
+        rows.iter().find(|row| row.event["event"] == "authorization" && row.event["granted"] == true);
     assert_eq!(agreed.unwrap().event["consent"], claims["consent"]);
 }
 
@@ -62,7 +63,10 @@ async fn a_person_says_no(world: &mut World) {
     let back = browser.submit(&page, "/consent", &[("decision", "deny")]).await;
     back.assert_back("access_denied");
     let row = world.audit("main").await.pop().unwrap();
-    assert_eq!((row.event["granted"].as_bool(), row.event["rule"].as_str()), (Some(false), Some("consent_denied")));
+    assert_eq!(
+        (row.event["granted"].as_bool(), row.event["rule"].as_str()),
+        (Some(false), Some("consent_denied"))
+    );
 }
 
 async fn tells_nobody_but_the_person_about_a_client_that_is_not_sound(world: &mut World) {
@@ -133,7 +137,8 @@ async fn tells_the_client_what_is_wrong(world: &mut World) {
 
 async fn rejects_what_is_wider_than_the_resource(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
-    let elsewhere = json!([{ "type": "mcp_tool_call", "locations": [ARCHIVE], "tools": [{ "name": "get_ticket" }] }]);
+    let elsewhere =
+        json!([{ "type": "mcp_tool_call", "locations": [ARCHIVE], "tools": [{ "name": "get_ticket" }] }]);
     let payment = json!([{ "type": "payment", "currency": "EUR", "amount": 1 }]);
     for details in [elsewhere, payment, json!([{ "type": "mcp_tool_call", "tools": [], "more": 1 }])] {
         let changes = [("authorization_details", details.to_string())];
@@ -163,7 +168,9 @@ async fn a_repeated_parameter_is_refused(world: &mut World) {
 
 async fn loopback_may_have_any_port_and_nothing_else(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
-    for good in ["http://127.0.0.1:1/callback", "http://127.0.0.1/callback", "http://127.0.0.1:65535/callback"] {
+    for good in
+        ["http://127.0.0.1:1/callback", "http://127.0.0.1/callback", "http://127.0.0.1:65535/callback"]
+    {
         let page = browser.visit(&authorize(&browser, &asking_with(&[("redirect_uri", good)]))).await;
         assert_eq!(page.status, 200, "{good}");
     }
@@ -232,8 +239,10 @@ async fn forged_forms_change_nothing(world: &mut World) {
     let mut others = others;
     let elsewhere = others.visit(&authorize(&others, &asking())).await;
     let foreign = elsewhere.hidden("/consent").into_iter().find(|(name, _)| name == "csrf").unwrap().1;
-    let swapped: Vec<_> =
-        all.iter().map(|(name, value)| (*name, if *name == "csrf" { foreign.as_str() } else { value })).collect();
+    let swapped: Vec<_> = all
+        .iter()
+        .map(|(name, value)| (*name, if *name == "csrf" { foreign.as_str() } else { value }))
+        .collect();
     let same = [("sec-fetch-site", "same-origin")];
     let cases: [(&[(&str, &str)], &[(&'static str, &str)]); 6] = [
         (&without, &same),
@@ -254,24 +263,35 @@ async fn forged_forms_change_nothing(world: &mut World) {
 async fn a_consent_page_shows_everything_and_runs_nothing(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
     let details = search(25).to_string();
-    let page = browser
-        .visit(&authorize(&browser, &asking_with(&[("authorization_details", &details)])))
-        .await;
-    for text in ["Desk", "alice@example.com", TICKETS, "tickets.read", "search_tickets", "limit", "25", "127.0.0.1"] {
+    let page =
+        browser.visit(&authorize(&browser, &asking_with(&[("authorization_details", &details)]))).await;
+    for text in
+        ["Desk", "alice@example.com", TICKETS, "tickets.read", "search_tickets", "limit", "25", "127.0.0.1"]
+    {
         assert!(page.html.contains(text), "{text} isn't shown: {}", page.html);
     }
     let policy = page.headers["content-security-policy"].to_str().unwrap();
-    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self' http://127.0.0.1:49152"] {
+    for part in [
+        "default-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self' http://127.0.0.1:49152",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
-    for (name, value) in [("cache-control", "no-store"), ("x-frame-options", "DENY"), ("referrer-policy", "no-referrer")] {
+    for (name, value) in
+        [("cache-control", "no-store"), ("x-frame-options", "DENY"), ("referrer-policy", "no-referrer")]
+    {
         assert_eq!(page.headers[name], value);
     }
     let hostile = json!([{ "client": "desk", "name": "<script>alert(1)</script>\u{202e}ksed",
         "redirect_uris": ["http://127.0.0.1/callback"] }]);
     world.apply(json!({ "clients": hostile })).await.ok();
     let page = browser.visit(&authorize(&browser, &asking())).await;
-    assert!(!page.html.contains('\u{202e}') && page.html.contains("&#60;script") || page.html.contains("&lt;script"));
+    assert!(
+        !page.html.contains('\u{202e}') && page.html.contains("&#60;script")
+            || page.html.contains("&lt;script")
+    );
 }
 
 async fn a_request_that_names_nothing_asks_for_every_tool(world: &mut World) {
@@ -283,7 +303,8 @@ async fn a_request_that_names_nothing_asks_for_every_tool(world: &mut World) {
         }
         let back = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
         let claims = world.post(&world.redeem(&back.parameter("code").unwrap())).await.ok().claims();
-        let every = json!([{ "name": "search_tickets" }, { "name": "get_ticket" }, { "name": "close_ticket" }]);
+        let every =
+            json!([{ "name": "search_tickets" }, { "name": "get_ticket" }, { "name": "close_ticket" }]);
         assert_eq!(claims["authorization_details"], tools(&every));
     }
     // A scope that stands for no tool opens none, and whoever names details gets those.
@@ -334,7 +355,9 @@ async fn a_pushed_request_is_opened_by_its_client_alone(world: &mut World) {
     let pushed = world.post(&form).await.ok();
     assert_eq!((pushed.status, pushed.json["expires_in"].as_i64()), (201, Some(90)));
     let uri = pushed.json["request_uri"].as_str().unwrap().to_owned();
-    let by = |client: &str| vec![("client_id".to_owned(), client.to_owned()), ("request_uri".to_owned(), uri.clone())];
+    let by = |client: &str| {
+        vec![("client_id".to_owned(), client.to_owned()), ("request_uri".to_owned(), uri.clone())]
+    };
     let mut browser = Browser::of(world, world, "alice").await;
     browser.visit(&authorize(&browser, &by("narrow"))).await.assert_error("request_uri_unknown");
     // What stands beside the reference counts for nothing.
@@ -368,7 +391,8 @@ async fn pushing_needs_a_client_that_is_known(world: &mut World) {
         form
     };
     let mut bare = world.bare("/oauth/par");
-    bare.pairs = asking_with(&[("client_id", "editor"), ("redirect_uri", "https://editor.example.com/callback")]);
+    bare.pairs =
+        asking_with(&[("client_id", "editor"), ("redirect_uri", "https://editor.example.com/callback")]);
     assert_refused(&world.post(&bare).await, 401, "invalid_client", "client_authentication_missing");
     let editor = [("client_id", "editor"), ("redirect_uri", "https://editor.example.com/callback")];
     let good = with("editor", &editor);

@@ -348,7 +348,8 @@ async fn a_host_is_not_hammered(world: &mut World) {
     let forms = (0..200).map(|number| request(world, &format!("{}/missing/{number}", site.url))).collect();
     let replies = world.post_all(forms).await;
     let limited = replies.iter().filter(|reply| reply.status == 429).count();
-    let most = 20 + 5 * (usize::try_from(monotonic().saturating_duration_since(started).as_secs()).unwrap() + 1);
+    let most =
+        20 + 5 * (usize::try_from(monotonic().saturating_duration_since(started).as_secs()).unwrap() + 1);
     assert!(site.hits() <= most, "{} requests", site.hits());
     assert!(limited >= 200 - most, "{limited}");
     // Who is known goes on.

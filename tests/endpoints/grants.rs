@@ -51,7 +51,12 @@ async fn rejects_codes_that_are_not_this_clients(world: &mut World) {
         (good.clone().set("code_verifier", other), 400, "invalid_grant", "code_verifier_wrong"),
         (good.clone().set("code_verifier", "short"), 400, "invalid_request", "code_verifier_missing"),
         (good.clone().without("code_verifier"), 400, "invalid_request", "code_verifier_missing"),
-        (good.clone().set("redirect_uri", "http://127.0.0.1:1/callback"), 400, "invalid_grant", "redirect_uri_mismatch"),
+        (
+            good.clone().set("redirect_uri", "http://127.0.0.1:1/callback"),
+            400,
+            "invalid_grant",
+            "redirect_uri_mismatch",
+        ),
         (good.clone().set("resource", ARCHIVE), 400, "invalid_target", "target_not_of_grant"),
         (good.clone().set("scope", "tickets.write"), 400, "invalid_scope", "scope_exceeds_grant"),
         (good.clone().set("code", format!("{code}x")), 400, "invalid_grant", "authorization_code_unknown"),
@@ -189,8 +194,10 @@ async fn many_at_once_get_the_same_successor(world: &mut World) {
     let mut forms = vec![world.refresh(refresh_token(&first)); 12];
     forms.iter_mut().step_by(2).for_each(|form| form.url = format!("{url}/oauth/token"));
     let replies = world.post_all(forms).await;
-    let successors: std::collections::HashSet<_> =
-        replies.iter().map(|reply| reply.json["refresh_token"].as_str().unwrap_or("none").to_owned()).collect();
+    let successors: std::collections::HashSet<_> = replies
+        .iter()
+        .map(|reply| reply.json["refresh_token"].as_str().unwrap_or("none").to_owned())
+        .collect();
     assert_eq!(successors.len(), 1, "{successors:?}");
     assert!(replies.iter().all(|reply| reply.status == 200));
     other.stop().await;

@@ -8,6 +8,7 @@ mod clients;
 mod connections;
 mod delegation;
 mod feed;
+mod full_disk;
 mod grants;
 mod http_rules;
 mod id_jag;

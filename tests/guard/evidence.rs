@@ -100,7 +100,72 @@ fn a_full_spool_refuses_calls() {
     );
 }
 
-on_both_engines!(takes_a_batch_once, refuses_batches_of_others, refuses_what_is_no_batch);
+#[test]
+fn what_a_revoked_token_is_refused_is_recorded_with_its_agent() {
+    guarded(
+        |_| {},
+        async |world, place| {
+            let token = searcher(world, 5).await;
+            let ask = call("search_tickets", json!({"limit": 1}));
+            assert_eq!(place.post(&token, &ask).await.status, 200);
+            world.cut("agent", "triage").await.ok();
+            until("it is refused", async || place.post(&token, &ask).await.status == 401).await;
+            let body = json!({ "token": token, "tool": "search_tickets", "arguments": {} });
+            let answer = place.http.post(place.local("/v1/authorize")).json(&body).send().await.unwrap();
+            assert_eq!(Reply::read(answer).await.json["rule"], "token_revoked");
+            // Somebody else's letters under its name are nobody's.
+            let (head, letter, tail) =
+                (&token[..token.len() - 9], &token[token.len() - 9..][..1], &token[token.len() - 8..]);
+            let forged = format!("{head}{}{tail}", if letter == "A" { "B" } else { "A" });
+            assert_eq!(place.post(&forged, &ask).await.status, 401);
+            let of = async |rule: &str| {
+                enforcements(world).await.into_iter().filter(|row| row["rule"] == rule).collect::<Vec<_>>()
+            };
+            until("they are delivered", async || {
+                of("token_revoked").await.len() >= 2 && of("signature_wrong").await.len() == 1
+            })
+            .await;
+            let claims = crate::harness::claims(&token);
+            for row in of("token_revoked").await {
+                for name in ["sub", "act", "task", "client_id", "jti"] {
+                    assert_eq!(row[name], claims[name], "{name}");
+                }
+            }
+            assert!(of("signature_wrong").await[0].get("act").is_none());
+        },
+    );
+}
+
+on_both_engines!(
+    takes_a_batch_once,
+    refuses_batches_of_others,
+    refuses_what_is_no_batch,
+    a_runaway_enforcer_is_told_to_wait
+);
+
+async fn a_runaway_enforcer_is_told_to_wait(world: &mut World) {
+    world.config.token_limit_per_second = 100;
+    world.restart().await;
+    let (token, other) = (reporter(world, "tickets-guard").await, reporter(world, "archive-guard").await);
+    // The same batch again and again: it counts, and costs this test nothing.
+    let events: Vec<_> = (0..512).map(|_| decision(&json!({}))).collect();
+    let body = json!({ "batch": BATCH, "events": events });
+    let mut taken = 0;
+    let told = loop {
+        let reply = bring(world, &token, &body).await;
+        if reply.status != 204 {
+            break reply;
+        }
+        taken += 1;
+        assert!(taken < 400, "there is no limit");
+    };
+    assert_refused(&told, 429, "slow_down", "too_many_requests");
+    assert!(taken >= 39 && told.header("retry-after") == "1", "{taken}");
+    // It is its own limit.
+    let foreign =
+        json!({ "batch": BATCH, "events": [decision(&json!({"resource": "https://archive.example.com"}))] });
+    assert_eq!(bring(world, &other, &foreign).await.status, 204);
+}
 
 async fn bring(world: &World, token: &str, body: &Value) -> Reply {
     let request =

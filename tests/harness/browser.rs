@@ -52,7 +52,14 @@ impl Page {
     /// The refusal with which the client is told.
     #[track_caller]
     pub(crate) fn assert_back(&self, error: &str) {
-        assert_eq!(self.parameter("error").as_deref(), Some(error), "{} {} {}", self.status, self.location, self.html);
+        assert_eq!(
+            self.parameter("error").as_deref(),
+            Some(error),
+            "{} {} {}",
+            self.status,
+            self.location,
+            self.html
+        );
         assert!(self.parameter("iss").is_some() && self.parameter("code").is_none());
     }
 
@@ -132,7 +139,10 @@ impl Browser {
         let response = request.header("cookie", cookies.join("; ")).send().await.unwrap();
         for line in response.headers().get_all(SET_COOKIE) {
             let line = line.to_str().unwrap();
-            assert!(line.contains("HttpOnly") && line.contains("SameSite=Lax") && line.contains("Path=/"), "{line}");
+            assert!(
+                line.contains("HttpOnly") && line.contains("SameSite=Lax") && line.contains("Path=/"),
+                "{line}"
+            );
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
             if value.is_empty() {
                 self.jar.remove(name);

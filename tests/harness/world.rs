@@ -67,6 +67,7 @@ impl World {
             data_dir: Some(database.folder.path().join("data")),
             token_limit_per_second: Some(0),
             introspection_limit_per_second: Some(0),
+            disk_reserve_mib: Some(1),
             ..ServeArgs::default()
         };
         let config = arguments.complete().unwrap();

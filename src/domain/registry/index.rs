@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::check::{
-    check_agent, check_client, check_consent, check_registration, check_resource, detail_types, principal, remote,
+    check_agent, check_client, check_consent, check_registration, check_resource, detail_types, principal,
+    remote,
 };
 use super::sign_in::{check_sign_in, provider_keys};
 use super::{

@@ -11,7 +11,7 @@ use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
 use crate::domain::user::user_id;
 use crate::flows::upstream_token::{Claims, SKEW, Unproved, is_unfit, verify_signature};
-use crate::flows::{FlowError, Recorder, Server, Tenant, revocation};
+use crate::flows::{FlowError, Recorder, Server, Tenant, in_the_last_room, revocation};
 use crate::jose::Unverified;
 use crate::secret::Digest;
 use crate::storage::marks::{self, Mark};
@@ -45,7 +45,9 @@ pub async fn back_channel_logout(
         refused => return recorder.stranger(None, refused.map(|_| ())).await,
     };
     let logged_out = match verify(server, &usable, logout_token, now).await {
-        Ok(logout) => end(server, tenant, &usable, &logout, now).await,
+        Ok(logout) => {
+            in_the_last_room(server, async || end(server, tenant, &usable, &logout, now).await).await
+        }
         Err(error) => Err(error),
     };
     recorder.about(json!({ "identity_provider": idp }), logged_out).await

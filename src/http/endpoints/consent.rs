@@ -19,9 +19,7 @@ use crate::protocol::params::Params;
 use crate::protocol::redirect_uri;
 use crate::storage::sessions::Session;
 use crate::time::Timestamp;
-use crate::ui::pages::{
-    Agent, Client, Consent, Expiry, KeepsAccess, Known, Permissions, ReturnsTo, Target,
-};
+use crate::ui::pages::{Agent, Client, Consent, Expiry, KeepsAccess, Known, Permissions, ReturnsTo, Target};
 use crate::ui::words;
 
 /// The page.
@@ -154,7 +152,8 @@ fn client(client: &KnownClient, registry: &Registry) -> Client {
         Origin::Dynamic => Known::SelfRegistered { at: client.known_since.unwrap_or(Timestamp(0)) },
     };
     let reads_alike = |name: &str| {
-        let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+        let plain =
+            |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
         !name.is_empty() && plain(name) == plain(&client.name)
     };
     let section = &registry.section;

@@ -504,7 +504,11 @@ fn errors() -> Vec<(&'static str, String)> {
         provider: "Example Corp".into(),
         to: "https://idp.example.com/authorize?client_id=taskpass&state=x".into(),
     };
-    let astray = Leaving { provider: HOSTILE.into(), to: format!("https://idp.example.com/?{HOSTILE}"), ..leaving.clone() };
+    let astray = Leaving {
+        provider: HOSTILE.into(),
+        to: format!("https://idp.example.com/?{HOSTILE}"),
+        ..leaving.clone()
+    };
     let out = SignedOut { frame: frame(), provider: Some("Example Corp".into()) };
     vec![
         ("error", error.render()),

@@ -1,6 +1,6 @@
 //! Judges a history, and knows nothing of how it came about.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::history::{History, Moment, Ordeal, Presented, Revoked};
 
@@ -11,6 +11,9 @@ const MARGIN: Moment = 1_000_000;
 const READING: Moment = 500_000;
 /// How long an enforcer may ask once more before it says that it can't know.
 const ASKING: Moment = 4_000_000;
+/// For how long a good token may be kept out at a stretch although nothing is wrong, or is wrong any more. A request that was
+/// swallowed is given up after three seconds; the rest is for a machine that is busy with other work.
+const PATIENCE: Moment = 10_000_000;
 
 /// What one enforcer answered, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,9 +69,11 @@ pub(super) fn judge(history: &History) -> Report {
                 );
             }
         }
-        check_control(&mut report, history, presented);
     }
-    check_afterwards(&mut report, history);
+    check_controls(&mut report, history);
+    let enforcers: Vec<_> = report.counts.keys().cloned().collect();
+    report.violations.extend(unsettled(history, &enforcers));
+    check_silence(&mut report, history, &enforcers);
     report
 }
 
@@ -125,45 +130,56 @@ fn check_apart(report: &mut Report, history: &History, presented: &Presented) {
     }
 }
 
-/// Where nothing is wrong, what nobody cut is let in.
-fn check_control(report: &mut Report, history: &History, presented: &Presented) {
-    if presented.status == 200 || !history.controls.contains(&presented.token) {
-        return;
-    }
-    let troubled = history.spells.iter().any(|spell| {
-        spell.enforcer.as_ref().is_none_or(|name| *name == presented.enforcer)
-            && presented.answered >= spell.from
-            && presented.sent <= spell.to
-    });
-    match presented.status {
-        0 | 503 if troubled => {}
-        0 | 503 => report.violated("unavailable", presented, "nothing was wrong"),
-        _ => report.violated("refused", presented, "nobody cut it"),
+/// What nobody cut is let in: never refused, and kept out only while something is wrong, or soon after.
+fn check_controls(report: &mut Report, history: &History) {
+    // When each enforcer let a control in last, or was presented with it first.
+    let mut good: HashMap<(&str, &str), Moment> = HashMap::new();
+    for presented in history.presented.iter().filter(|one| history.controls.contains(&one.token)) {
+        let last = good.entry((&presented.enforcer, &presented.token)).or_insert(presented.sent);
+        match presented.status {
+            200 => *last = presented.sent,
+            0 | 503 => {
+                let own = history.spells.iter().filter(|spell| {
+                    spell.enforcer.as_ref().is_none_or(|name| *name == presented.enforcer)
+                        && spell.from <= presented.answered
+                });
+                let since = own.map(|spell| spell.to).max().unwrap_or_default().max(*last);
+                if presented.answered > since + PATIENCE {
+                    let what = format!("nothing was wrong since {} ms", since / 1000);
+                    report.violated("unavailable", presented, &what);
+                }
+            }
+            _ => report.violated("refused", presented, "nobody cut it"),
+        }
     }
 }
 
-/// After everything was mended: each enforcer lets in what it should, and refuses what was cut, as cut.
-fn check_afterwards(report: &mut Report, history: &History) {
-    let enforcers: Vec<_> = report.counts.keys().cloned().collect();
-    let answers = |enforcer: &str, token: &str, wanted: fn(u16) -> bool| {
-        history.presented.iter().any(|presented| {
-            presented.enforcer == enforcer
-                && presented.token == token
-                && presented.sent >= history.recovered
-                && wanted(presented.status)
-        })
-    };
-    for enforcer in &enforcers {
-        for token in history.controls.iter().filter(|token| !answers(enforcer, token, |status| status == 200))
-        {
-            report.violations.push(format!("not recovered: {enforcer} doesn't let {token} in afterwards"));
+/// What isn't as it must be after everything was mended: each of these enforcers lets in what it should, and refuses what
+/// was cut, as cut.
+pub(super) fn unsettled(history: &History, enforcers: &[String]) -> Vec<String> {
+    let mut answered: HashSet<(&str, &str, u16)> = HashSet::new();
+    for presented in history.presented.iter().filter(|presented| presented.sent >= history.mended) {
+        answered.insert((&presented.enforcer, &presented.token, presented.status));
+    }
+    let mut found = Vec::new();
+    for enforcer in enforcers {
+        for token in &history.controls {
+            if !answered.contains(&(enforcer.as_str(), token.as_str(), 200)) {
+                found.push(format!("not recovered: {enforcer} doesn't let {token} in afterwards"));
+            }
         }
         let dead = history.revoked.iter().map(|revoked| &revoked.token);
-        let dead = dead.chain(history.perished.iter().map(|(token, _)| token));
-        for token in dead.filter(|token| !answers(enforcer, token, |status| status == 401)) {
-            report.violations.push(format!("lost: {enforcer} doesn't refuse {token} afterwards"));
+        for token in dead.chain(history.perished.iter().map(|(token, _)| token)) {
+            if !answered.contains(&(enforcer.as_str(), token.as_str(), 401)) {
+                found.push(format!("lost: {enforcer} doesn't refuse {token} afterwards"));
+            }
         }
     }
+    found
+}
+
+/// An enforcer that heard nothing for long enough has said so.
+fn check_silence(report: &mut Report, history: &History, enforcers: &[String]) {
     for spell in history.spells.iter().filter(|spell| spell.ordeal == Ordeal::Apart) {
         let from = spell.from + history.lease;
         for enforcer in enforcers.iter().filter(|name| spell.enforcer.as_ref().is_none_or(|own| own == *name))

@@ -3,6 +3,7 @@
 
 use super::enforcer::Nature;
 use super::history::Ordeal;
+use super::play::EVERYBODY;
 use super::stage::{Kind, Plan, Stage, clocks_can_be_set, lying_clock};
 use super::{assert_clean, wanted};
 
@@ -52,9 +53,8 @@ fn the_servers_clock_is_set() {
     for step in [HOUR, -HOUR] {
         let report = stage.play(&format!("server's clock set by {} h and back", step / HOUR), 3, |play| {
             assert!(play.revoke());
-            let begun = play.begin(Ordeal::Troubled, None);
             play.journal.change(|history| history.controls.clear());
-            stage.set_node_clock(0, step);
+            let begun = play.begin(Ordeal::Troubled, EVERYBODY, || stage.set_node_clock(0, step));
             play.sleep(2.0);
             // Clients and server disagree about the hour: nobody can authenticate.
             assert!(stage.mint(0, "while the clock is off").is_err(), "the server's clock is as it was");
@@ -67,8 +67,7 @@ fn the_servers_clock_is_set() {
             }
             play.sleep(1.0);
             let control = stage.mint(0, "control afterwards").unwrap();
-            play.present_control(&control);
-            play.end(begun);
+            play.end(begun, || play.present_control(&control));
             assert!(play.revoke());
         });
         assert_clean(&report, &stage);

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use sqlx::{Connection as _, Executor as _, Row as _};
+use taskpass::time::monotonic;
 
-use super::stage::signal;
+use super::stage::{signal, state_of, stop};
 
 /// The cluster; it ends, and its folder goes, when this is dropped.
 pub(super) struct Cluster {
@@ -96,20 +97,26 @@ impl Cluster {
         std::iter::once(server).chain(pids.filter(|pid| parent(pid) == Some(server))).collect()
     }
 
-    /// Everything of it stands still.
+    /// Everything of it stands still. The server first: it must not start others while they are looked for.
     pub(super) fn stop(&self) {
-        self.processes().into_iter().for_each(|pid| signal(pid, Signal::STOP));
+        stop(self.server());
+        self.processes().into_iter().skip(1).for_each(stop);
     }
 
     pub(super) fn go_on(&self) {
         self.processes().into_iter().for_each(|pid| signal(pid, Signal::CONT));
     }
 
-    /// SIGKILL for all of it.
+    /// SIGKILL for all of it; none of it is there any more when this returns.
     pub(super) fn kill(&self) {
+        stop(self.server());
+        let all = self.processes();
         // The server first: it would put itself together again after its children.
-        for pid in self.processes() {
-            signal_if_there(pid);
+        all.iter().copied().for_each(signal_if_there);
+        let started = monotonic();
+        while all.iter().any(|pid| !matches!(state_of(*pid), None | Some('Z'))) {
+            assert!(monotonic().duration_since(started) < Duration::from_secs(30), "PostgreSQL goes on");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -36,11 +36,13 @@ pub(super) struct Revoked {
 /// What an enforcer, or everybody, went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Ordeal {
-    /// Nothing comes through between this enforcer and the server.
+    /// Nothing comes through between this enforcer and the server. It is held against whoever accepts then, so it is no
+    /// longer than it certainly was: from after the deed until before the mending.
     Apart,
-    /// It stood still and then went on: what it had been asked before is answered afterwards.
+    /// It stood still and then went on: what it had been asked before is answered afterwards. An excuse, and so no
+    /// shorter than it may have been: from before the deed until after the mending.
     Stopped,
-    /// It may answer 503, or not at all.
+    /// It may answer 503, or not at all. An excuse too.
     Troubled,
 }
 
@@ -66,8 +68,8 @@ pub(super) struct History {
     pub(super) controls: Vec<String>,
     /// Tokens that nobody need let in, and that must be dead from some moment on: minted before a restore, say.
     pub(super) perished: Vec<(String, Moment)>,
-    /// From when on everything must be as it should be again.
-    pub(super) recovered: Moment,
+    /// From when on nothing was wrong any more.
+    pub(super) mended: Moment,
 }
 
 impl History {
@@ -78,7 +80,7 @@ impl History {
         }
         let mut text = line(
             "terms",
-            json!({ "lease_us": self.lease, "recovered": self.recovered, "controls": self.controls, "perished": self.perished }),
+            json!({ "lease_us": self.lease, "mended": self.mended, "controls": self.controls, "perished": self.perished }),
         );
         text.extend(self.spells.iter().map(|spell| line("spell", spell)));
         text.extend(self.revoked.iter().map(|revoked| line("revoked", revoked)));

@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use taskpass::time::monotonic;
 
-use super::checker::{Report, judge};
-use super::history::{Journal, Moment, Ordeal, Presented, Revoked, Spell};
+use super::checker::{Report, judge, unsettled};
+use super::history::{History, Journal, Moment, Ordeal, Presented, Revoked, Spell};
 use super::stage::{Member, Stage, lease_seconds, presentation};
 use crate::wire::{Answer, Connection};
 use crate::world::{ADMINISTRATOR, AGENTS, Bearer, Issued};
 
 /// Between two presentations of one token to one enforcer.
-const PACE: Duration = Duration::from_millis(25);
-/// From when something was mended until it must be as it should be: enough for a request that was swallowed to be given up
-/// (three seconds), and for the next.
-const RECOVERY: Duration = Duration::from_millis(4_500);
-/// Where connections broke, or processes ended, and nobody waits for what was swallowed.
-const SOON: Duration = Duration::from_millis(2_500);
+const PACE: Duration = Duration::from_millis(40);
+/// How long all may take to be as it should be once everything is mended: long, since a busy machine is no fault.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it is then watched.
 const WATCH: Duration = Duration::from_millis(1_200);
+/// Everybody, where somebody is asked for.
+pub(super) const EVERYBODY: &[&Member] = &[];
 
 /// A token and the name that it has in the history.
 #[derive(Clone)]
@@ -45,11 +44,13 @@ pub(super) struct Play<'scope, 'env> {
     node: std::sync::atomic::AtomicUsize,
 }
 
-/// A moment that lasts until this is ended.
+/// What was done to somebody, and lasts until this is ended.
 pub(super) struct Begun {
     ordeal: Ordeal,
-    enforcer: Option<String>,
-    from: Moment,
+    /// Nobody means everybody.
+    enforcers: Vec<Option<String>>,
+    /// The moments around the deed.
+    done: (Moment, Moment),
 }
 
 impl Stage {
@@ -94,16 +95,15 @@ impl Stage {
             }
             play.present_control(&control);
             fault(&play);
-            let trouble = journal.change(|history| history.spells.iter().map(|spell| spell.to).max());
-            let rest = trouble.unwrap_or_default().saturating_sub(journal.now());
-            std::thread::sleep(Duration::from_micros(rest).max(WATCH));
-            let now = journal.now();
-            journal.change(|history| history.recovered = now);
+            let mended = journal.now();
+            journal.change(|history| history.mended = mended);
+            play.settle();
             std::thread::sleep(WATCH);
         });
+        let took = Duration::from_micros(journal.now());
         let history = journal.history.into_inner().unwrap();
         let mut report = judge(&history);
-        print(name, &report, &history, Duration::from_micros(history.recovered));
+        print(name, &report, &history, took);
         if !report.violations.is_empty() {
             report.evidence = history.lines();
         }
@@ -123,7 +123,7 @@ impl Drop for Over<'_> {
 }
 
 /// One line of numbers.
-fn print(name: &str, report: &Report, history: &super::history::History, took: Duration) {
+fn print(name: &str, report: &Report, history: &History, took: Duration) {
     let sum = |of: fn(&super::checker::Count) -> usize| report.counts.values().map(of).sum::<usize>();
     let effective = history.revoked.iter().filter(|revoked| revoked.effective.is_some()).count();
     eprintln!(
@@ -187,33 +187,75 @@ impl<'scope, 'env> Play<'scope, 'env> {
         self.stage.recipes[self.node.load(Ordering::Relaxed)].address
     }
 
-    /// Begins what an enforcer, or everybody, goes through.
-    pub(super) fn begin(&self, ordeal: Ordeal, member: Option<&Member>) -> Begun {
-        Begun { ordeal, enforcer: member.map(|member| member.name.clone()), from: self.journal.now() }
+    /// Does something to these enforcers, or to everybody.
+    pub(super) fn begin(&self, ordeal: Ordeal, whom: &[&Member], deed: impl FnOnce()) -> Begun {
+        let before = self.journal.now();
+        deed();
+        let enforcers = match whom {
+            [] => vec![None],
+            members => members.iter().map(|member| Some(member.name.clone())).collect(),
+        };
+        Begun { ordeal, enforcers, done: (before, self.journal.now()) }
     }
 
-    /// Ends it. Trouble goes on for a while: clients, and connections, have to find out.
-    pub(super) fn end(&self, begun: Begun) {
-        let Begun { ordeal, enforcer, from } = begun;
-        let to = self.journal.now();
-        let recovery = if ordeal == Ordeal::Troubled { SOON } else { RECOVERY };
-        let over = to + u64::try_from(recovery.as_micros()).unwrap();
+    /// Mends it. Between the two readings of the clock this thread may have to wait long for a processor, while others go
+    /// on: what is held against an enforcer ends before the mending, what excuses it afterwards.
+    pub(super) fn end(&self, begun: Begun, mending: impl FnOnce()) {
+        let before = self.journal.now();
+        mending();
+        let after = self.journal.now();
+        let Begun { ordeal, enforcers, done } = begun;
+        let spell = |ordeal, enforcer: &Option<String>| {
+            let (from, to) = if ordeal == Ordeal::Apart { (done.1, before) } else { (done.0, after) };
+            Spell { ordeal, enforcer: enforcer.clone(), from, to }
+        };
         self.journal.change(|history| {
-            history.spells.push(Spell {
-                ordeal: Ordeal::Troubled,
-                enforcer: enforcer.clone(),
-                from,
-                to: over,
-            });
-            if ordeal != Ordeal::Troubled {
-                history.spells.push(Spell { ordeal, enforcer, from, to });
+            for enforcer in &enforcers {
+                history.spells.push(spell(Ordeal::Troubled, enforcer));
+                if ordeal != Ordeal::Troubled {
+                    history.spells.push(spell(ordeal, enforcer));
+                }
             }
         });
     }
 
+    /// Waits until all is as it should be, of those who can be expected to come to that; the checker says what isn't.
+    fn settle(&self) {
+        let sound = self.stage.members.iter().filter(|member| !member.is_planted());
+        let sound: Vec<_> = sound.map(|member| member.name.clone()).collect();
+        self.wait(PATIENCE, |history| unsettled(history, &sound).is_empty());
+    }
+
+    /// Waits until these enforcers have refused everything that was cut until now, as cut.
+    pub(super) fn wait_until_known(&self, to: &[&Member]) {
+        let known = self.wait(PATIENCE, |history| {
+            let refuses = |member: &Member, revoked: &Revoked| {
+                history.presented.iter().any(|presented| {
+                    presented.status == 401
+                        && presented.enforcer == member.name
+                        && presented.token == revoked.token
+                })
+            };
+            to.iter().all(|member| history.revoked.iter().all(|revoked| refuses(member, revoked)))
+        });
+        assert!(known, "a revocation hasn't arrived");
+    }
+
+    /// Waits for something to be seen in the history; whether it was.
+    fn wait(&self, patience: Duration, seen: impl Fn(&History) -> bool) -> bool {
+        let started = monotonic();
+        while !self.journal.change(|history| seen(history)) {
+            if monotonic().duration_since(started) > patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        true
+    }
+
     fn ask_to_revoke(&self, victim: &Named, wait: bool) -> io::Result<Answer> {
         let mut connection =
-            Connection::patient(self.address(), Duration::from_secs(if wait { 150 } else { 12 }));
+            Connection::patient(self.address(), Duration::from_secs(if wait { 150 } else { 30 }));
         let world = &self.stage.world;
         // By its task or by itself, in turn.
         let by_task = victim.name.ends_with(['0', '2', '4', '6', '8']);
@@ -273,14 +315,13 @@ fn present(journal: &Journal, over: &AtomicBool, member: &Member, named: &Named)
     let request = presentation(&named.issued.token);
     let patience = Duration::from_secs(3 * lease_seconds() + 15);
     let mut connection = Connection::patient(member.address, patience);
-    let mut presented = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let sent = journal.now();
         let status = connection.ask(&request).map_or(0, |answer| answer.status);
         let answered = journal.now();
         let (enforcer, token) = (member.name.clone(), named.name.clone());
-        presented.push(Presented { enforcer, token, sent, answered, status });
+        let presented = Presented { enforcer, token, sent, answered, status };
+        journal.change(|history| history.presented.push(presented));
         std::thread::sleep(PACE);
     }
-    journal.change(|history| history.presented.append(&mut presented));
 }

@@ -3,22 +3,25 @@
 use super::cluster::Cluster;
 use super::enforcer::Nature;
 use super::history::Ordeal;
+use super::play::EVERYBODY;
 use super::proxy::{Proxy, Weather};
 use super::restored::perish;
-use super::stage::{Kind, Plan, Stage};
+use super::stage::{Kind, Member, Plan, Stage};
 use super::{assert_clean, wanted};
 
 /// Half of the enforcers go to the first node, half to the second.
 fn stage(database_urls: Vec<String>) -> Stage {
     let kinds = vec![Kind::Guard, Kind::Guard, Kind::Own(Nature::Library), Kind::Own(Nature::Polling)];
     let stage = Stage::build(Plan { nodes: 2, kinds, database_urls, ..Plan::default() });
-    for member in stage.members.iter().skip(1).step_by(2) {
-        lead(&stage, member, 1);
-    }
+    of_second_node(&stage).into_iter().for_each(|member| lead(&stage, member, 1));
     stage
 }
 
-fn lead(stage: &Stage, member: &super::stage::Member, node: usize) {
+fn of_second_node(stage: &Stage) -> Vec<&Member> {
+    stage.members.iter().skip(1).step_by(2).collect()
+}
+
+fn lead(stage: &Stage, member: &Member, node: usize) {
     member.way.lead_to(stage.recipes[node].address);
     member.way.cut();
 }
@@ -39,20 +42,15 @@ fn a_node_is_killed_or_cut_off_from_the_database() {
     let report = stage.play("a node cut off from its database", 4, |play| {
         // With both nodes there, a receipt takes no longer than their next words to each other.
         play.revoke_effectively();
-        let begun: Vec<_> = stage
-            .members
-            .iter()
-            .skip(1)
-            .step_by(2)
-            .map(|member| play.begin(Ordeal::Apart, Some(member)))
-            .collect();
-        way.others().set(Weather::DEAD);
+        let second = &of_second_node(&stage)[..];
+        let begun = play.begin(Ordeal::Apart, second, || way.others().set(Weather::DEAD));
         assert!(play.revoke());
         play.outlast(1.0);
         assert!(play.revoke());
-        way.others().set(Weather::FAIR);
-        way.others().cut();
-        begun.into_iter().for_each(|begun| play.end(begun));
+        play.end(begun, || {
+            way.others().set(Weather::FAIR);
+            way.others().cut();
+        });
         assert!(play.revoke());
         // Its connections have to be made anew.
         play.sleep(3.0);
@@ -61,20 +59,11 @@ fn a_node_is_killed_or_cut_off_from_the_database() {
 
     let report = stage.play("a node killed, its enforcers led to the other", 3, |play| {
         assert!(play.revoke());
-        stage.node(1).kill();
-        let begun: Vec<_> = stage
-            .members
-            .iter()
-            .skip(1)
-            .step_by(2)
-            .map(|member| {
-                lead(&stage, member, 0);
-                play.begin(Ordeal::Troubled, Some(member))
-            })
-            .collect();
+        let second = &of_second_node(&stage)[..];
+        let begun = play.begin(Ordeal::Troubled, second, || stage.node(1).kill());
+        play.end(begun, || second.iter().for_each(|member| lead(&stage, member, 0)));
         assert!(play.revoke());
         play.sleep(1.0);
-        begun.into_iter().for_each(|begun| play.end(begun));
         assert!(play.revoke());
     });
     assert_clean(&report, &stage);
@@ -91,14 +80,12 @@ fn the_database_is_stopped_and_killed() {
     let report = stage.play("PostgreSQL stopped", 3, |play| {
         play.talk_to(1);
         assert!(play.revoke());
-        cluster.stop();
-        let begun = play.begin(Ordeal::Apart, None);
+        let begun = play.begin(Ordeal::Apart, EVERYBODY, || cluster.stop());
         // Acknowledged or not: it must not be lost if it is.
         let acknowledged = std::thread::scope(|scope| {
             let revoking = scope.spawn(|| play.revoke());
             play.outlast(1.0);
-            cluster.go_on();
-            play.end(begun);
+            play.end(begun, || cluster.go_on());
             revoking.join().unwrap()
         });
         eprintln!(
@@ -111,14 +98,10 @@ fn the_database_is_stopped_and_killed() {
     assert_clean(&report, &stage);
     let report = stage.play("PostgreSQL killed", 3, |play| {
         assert!(play.revoke());
-        cluster.kill();
-        let begun = play.begin(Ordeal::Apart, None);
+        let begun = play.begin(Ordeal::Apart, EVERYBODY, || cluster.kill());
         assert!(!play.revoke(), "nothing could have been written");
         play.outlast(1.0);
-        play.end(begun);
-        let begun = play.begin(Ordeal::Troubled, None);
-        cluster.restart();
-        play.end(begun);
+        play.end(begun, || cluster.restart());
         play.sleep(2.0);
         assert!(play.revoke());
     });
@@ -136,22 +119,23 @@ fn a_restored_postgres_database_brings_nobody_back() {
     let stop = || (0..2).for_each(|index| stage.node(index).kill());
     let start = || (0..2).for_each(|index| stage.restart_node(index));
     let report = stage.play("older database put back (PostgreSQL)", 3, |play| {
-        let begun = play.begin(Ordeal::Troubled, None);
-        stop();
-        wait_until_alone();
-        cluster.create("older", Some("current"));
-        start();
+        let begun = play.begin(Ordeal::Troubled, EVERYBODY, || {
+            stop();
+            wait_until_alone();
+            cluster.create("older", Some("current"));
+            start();
+        });
         assert!(play.revoke());
         play.sleep(0.5);
         assert!(play.revoke());
+        play.wait_until_known(&stage.everybody());
         play.sleep(0.8);
         let log = stage.mint(0, "under the old log").unwrap().issued.log;
         stop();
         cluster.drop_database("current");
         cluster.create("current", Some("older"));
         start();
-        perish(play, &stage, &log);
-        play.end(begun);
+        play.end(begun, || perish(play, &stage, &log));
         assert!(play.revoke());
         play.outlast(1.0);
     });

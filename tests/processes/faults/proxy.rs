@@ -98,16 +98,9 @@ impl Proxy {
                 let Ok((client, peer)) = listener.accept().await else { continue };
                 let (ways, others) = (Arc::clone(&ways), Arc::clone(&others));
                 tokio::spawn(async move {
-                    let mut way = find(&ways, peer);
-                    // A process that was started this moment may be here before its way is.
-                    for _ in 0..25 {
-                        if way.is_some() || !by_process {
-                            break;
-                        }
-                        sleep(Duration::from_millis(20)).await;
-                        way = find(&ways, peer);
-                    }
-                    let way = way.unwrap_or(others);
+                    let way = if by_process { find_soon(&ways, peer).await } else { Some(others) };
+                    // Never by another's way: it would be open while this one's is cut. Whoever isn't known has to come again.
+                    let Some(way) = way else { return };
                     // Whatever breaks is a broken connection to both ends.
                     let _ = carry(&way, client).await;
                 });
@@ -203,6 +196,20 @@ async fn pipe(
         ended = read => ended,
         ended = write => ended,
     }
+}
+
+/// The same, also for a process that was started this moment and is here before its way is.
+async fn find_soon(ways: &Arc<Mutex<HashMap<u32, Arc<Way>>>>, peer: SocketAddr) -> Option<Arc<Way>> {
+    for _ in 0..50 {
+        let ways = Arc::clone(ways);
+        // The kernel's table may be long: what is under way on others' ways doesn't wait for it.
+        let way = tokio::task::spawn_blocking(move || find(&ways, peer)).await.unwrap();
+        if way.is_some() {
+            return way;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    None
 }
 
 /// The way of the process that holds the socket `peer` of this machine.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::enforcer::Nature;
 use super::history::Ordeal;
-use super::play::Play;
+use super::play::{EVERYBODY, Play};
 use super::proxy::Weather;
 use super::stage::{Kind, Plan, Stage};
 use super::{assert_clean, wanted};
@@ -87,16 +87,17 @@ fn a_restored_sqlite_database_brings_nobody_back() {
     for (what, names) in [("database", &DATABASE[..]), ("data folder", &FOLDER[..])] {
         let stage = stage();
         let report = stage.play(&format!("older {what} put back (SQLite)"), 3, |play| {
-            let begun = play.begin(Ordeal::Troubled, None);
-            let copy = copy_of(&stage);
+            let mut copy = Copy::new();
+            let begun = play.begin(Ordeal::Troubled, EVERYBODY, || copy = copy_of(&stage));
             assert!(play.revoke());
             play.sleep(0.5);
             assert!(play.revoke());
+            // Somebody must know more than the copy; he learns it with his next word to the server.
+            play.wait_until_known(&stage.everybody());
             play.sleep(0.8);
             let log = stage.mint(0, "under the old log").unwrap().issued.log;
             put_back(&stage, &copy, names, || ());
-            perish(play, &stage, &log);
-            play.end(begun);
+            play.end(begun, || perish(play, &stage, &log));
             assert!(play.revoke());
             play.outlast(0.5);
         });
@@ -123,16 +124,16 @@ fn a_restored_log_that_has_grown_again_isnt_taken_for_the_old_one() {
 
 /// Cuts two, puts the data folder back to before, and cuts four before any enforcer hears of it.
 fn grow_again(play: &Play<'_, '_>, stage: &Stage, operator: impl FnOnce()) {
-    let begun = play.begin(Ordeal::Troubled, None);
-    let copy = copy_of(stage);
+    let mut copy = Copy::new();
+    let begun = play.begin(Ordeal::Troubled, EVERYBODY, || copy = copy_of(stage));
     assert!(play.revoke() && play.revoke());
+    play.wait_until_known(&stage.everybody());
     play.sleep(0.8);
     stage.members.iter().for_each(|member| member.way.set(Weather::DEAD));
     put_back(stage, &copy, &FOLDER, operator);
     for _ in 0..4 {
         assert!(play.revoke());
     }
-    stage.members.iter().for_each(|member| member.way.set(Weather::FAIR));
+    play.end(begun, || stage.members.iter().for_each(|member| member.way.set(Weather::FAIR)));
     play.sleep(1.5);
-    play.end(begun);
 }

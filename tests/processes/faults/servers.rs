@@ -4,9 +4,9 @@ use rustix::process::Signal;
 
 use super::enforcer::Nature;
 use super::history::Ordeal;
-use super::play::Play;
+use super::play::{EVERYBODY, Play};
 use super::proxy::Weather;
-use super::stage::{Kind, Plan, Stage, is_long, lease_seconds, signal};
+use super::stage::{Kind, Plan, Stage, is_long, lease_seconds, signal, stop};
 use super::{assert_clean, wanted};
 
 fn stage() -> Stage {
@@ -23,24 +23,18 @@ fn the_server_is_stopped_and_killed() {
     let stopped = stage.play("server stopped", 2, |play| {
         play.sleep(0.5);
         assert!(play.revoke());
-        signal(stage.node(0).pid(), Signal::STOP);
-        let begun = play.begin(Ordeal::Apart, None);
+        let begun = play.begin(Ordeal::Apart, EVERYBODY, || stop(stage.node(0).pid()));
         play.outlast(1.0);
-        signal(stage.node(0).pid(), Signal::CONT);
-        play.end(begun);
+        play.end(begun, || signal(stage.node(0).pid(), Signal::CONT));
         assert!(play.revoke());
     });
     assert_clean(&stopped, &stage);
     let killed = stage.play("server killed", 2, |play| {
         play.sleep(0.5);
         assert!(play.revoke());
-        stage.node(0).kill();
-        let begun = play.begin(Ordeal::Apart, None);
+        let begun = play.begin(Ordeal::Apart, EVERYBODY, || stage.node(0).kill());
         play.outlast(1.0);
-        play.end(begun);
-        let begun = play.begin(Ordeal::Troubled, None);
-        stage.restart_node(0);
-        play.end(begun);
+        play.end(begun, || stage.restart_node(0));
         assert!(play.revoke());
     });
     assert_clean(&killed, &stage);
@@ -91,35 +85,24 @@ fn round(stage: &Stage, play: &Play<'_, '_>, chance: &mut Chance) {
     play.sleep(before);
     let mut mend: Vec<Box<dyn FnOnce() + '_>> = Vec::new();
     for member in &stage.members {
-        let begun = |ordeal| play.begin(ordeal, Some(member));
         match chance.below(5) {
             0 => {
-                signal(member.pid(), Signal::STOP);
-                let begun = begun(Ordeal::Stopped);
-                mend.push(Box::new(move || {
-                    signal(member.pid(), Signal::CONT);
-                    play.end(begun);
-                }));
+                let begun = play.begin(Ordeal::Stopped, &[member], || stop(member.pid()));
+                mend.push(Box::new(move || play.end(begun, || signal(member.pid(), Signal::CONT))));
             }
             1 => {
-                member.kill();
-                let begun = begun(Ordeal::Troubled);
-                mend.push(Box::new(move || {
-                    stage.restart(member);
-                    play.end(begun);
-                }));
+                let begun = play.begin(Ordeal::Troubled, &[member], || member.kill());
+                mend.push(Box::new(move || play.end(begun, || stage.restart(member))));
             }
             what @ 2..4 => {
                 let cut = Weather { refuse: true, ..Weather::FAIR };
-                member.way.set(if what == 2 { Weather::DEAD } else { cut });
-                if what == 3 {
-                    member.way.cut();
-                }
-                let begun = begun(Ordeal::Apart);
-                mend.push(Box::new(move || {
-                    member.way.set(Weather::FAIR);
-                    play.end(begun);
-                }));
+                let begun = play.begin(Ordeal::Apart, &[member], || {
+                    member.way.set(if what == 2 { Weather::DEAD } else { cut });
+                    if what == 3 {
+                        member.way.cut();
+                    }
+                });
+                mend.push(Box::new(move || play.end(begun, || member.way.set(Weather::FAIR))));
             }
             _ => {}
         }
@@ -128,19 +111,15 @@ fn round(stage: &Stage, play: &Play<'_, '_>, chance: &mut Chance) {
     play.sleep(between);
     let server = chance.below(3);
     if server < 2 {
-        let begun = play.begin(Ordeal::Troubled, None);
-        if server == 0 {
-            signal(stage.node(0).pid(), Signal::STOP);
-        } else {
-            stage.node(0).kill();
-        }
+        let begun = play.begin(Ordeal::Troubled, EVERYBODY, || match server {
+            0 => stop(stage.node(0).pid()),
+            _ => stage.node(0).kill(),
+        });
         mend.push(Box::new(move || {
-            if server == 0 {
-                signal(stage.node(0).pid(), Signal::CONT);
-            } else {
-                stage.restart_node(0);
-            }
-            play.end(begun);
+            play.end(begun, || match server {
+                0 => signal(stage.node(0).pid(), Signal::CONT),
+                _ => stage.restart_node(0),
+            });
         }));
     }
     play.sleep(after);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use taskpass::time::monotonic;
 
 use super::enforcer::{ENTRY, Nature, ORDERS, Orders};
 use super::proxy::{Proxy, Way};
@@ -41,6 +42,22 @@ pub(super) fn signal(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
+/// Makes a process stand still, and returns when it does: the signal alone doesn't say that nothing of it runs on.
+pub(super) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+    let started = monotonic();
+    while !matches!(state_of(pid), None | Some('T' | 'Z')) {
+        assert!(monotonic().duration_since(started) < Duration::from_secs(30), "{pid} doesn't stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a process does, in the kernel's letter (proc(5)); nothing if there is none.
+pub(super) fn state_of(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 /// An enforcer, killed when dropped.
 pub(super) struct Member {
     pub(super) name: String,
@@ -65,6 +82,11 @@ impl Drop for Member {
 impl Member {
     pub(super) fn pid(&self) -> u32 {
         self.child.lock().unwrap().id()
+    }
+
+    /// Whether it has a bug planted in it.
+    pub(super) fn is_planted(&self) -> bool {
+        !matches!(self.kind, Kind::Guard | Kind::Own(Nature::Library | Nature::Polling))
     }
 
     /// SIGKILL.
@@ -199,6 +221,7 @@ impl Stage {
             command = Command::new("unshare");
             command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
             command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program);
+            command.env("TASKPASS_DISK_RESERVE_MIB", "8");
         }
         if self.plan.clocks {
             command = with_clock(command, &self.node_clock(index));
@@ -291,6 +314,11 @@ impl Stage {
         let child = self.spawn_member(&member.name, member.kind, addresses, member.clock.as_deref());
         self.proxy.put(child.id(), Arc::clone(&member.way));
         *member.child.lock().unwrap() = child;
+    }
+
+    /// Every enforcer.
+    pub(super) fn everybody(&self) -> Vec<&Member> {
+        self.members.iter().collect()
     }
 
     /// Waits until every enforcer lets this token in.
