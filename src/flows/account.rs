@@ -144,13 +144,11 @@ pub async fn taken_back(
     let found = match what {
         Withdrawn::Consent(id) => {
             let given = consents::find(&mut tx, &tenant.name, id).await?;
-            let given = given
-                .filter(|given| given.user == session.user)
-                .map(|given| TakenConsent {
-                    holder: given.client_id,
-                    client_name: given.client_name,
-                    resource: given.resource,
-                });
+            let given = given.filter(|given| given.user == session.user).map(|given| TakenConsent {
+                holder: given.client_id,
+                client_name: given.client_name,
+                resource: given.resource,
+            });
             given.or_else(|| listed(tenant, session, id)).map(Taken::Consent)
         }
         Withdrawn::Task(id) => {

@@ -28,7 +28,7 @@ pub async fn hand_back(
     credentials: Credentials<'_>,
     token: &str,
 ) -> Result<(), FlowError> {
-    in_the_last_room(server, async || try_to_hand_back(server, tenant, credentials, token).await).await
+    in_the_last_room(server, || Box::pin(try_to_hand_back(server, tenant, credentials, token))).await
 }
 
 async fn try_to_hand_back(

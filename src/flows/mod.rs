@@ -65,10 +65,13 @@ impl FlowError {
     }
 }
 
+/// An attempt under way.
+type Attempted<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, FlowError>> + Send + 'a>>;
+
 /// Does what must be done also when the disk is full: once more then, in the room that was kept back for it.
-async fn in_the_last_room<T>(
-    server: &Server,
-    attempt: impl AsyncFn() -> Result<T, FlowError>,
+async fn in_the_last_room<'a, T>(
+    server: &'a Server,
+    attempt: impl Fn() -> Attempted<'a, T> + Send + Sync,
 ) -> Result<T, FlowError> {
     match attempt().await {
         Err(error) if error.is_disk_full() && server.db.room().give_way() => attempt().await,

@@ -49,7 +49,7 @@ pub async fn rename(
 
 /// Gives the tenant's log another name if it doesn't come up to what is `known` of it.
 pub(super) async fn rename_if_set_back(server: &Server, tenant: &str, known: &Rev) -> Result<(), FlowError> {
-    in_the_last_room(server, async || try_to_rename(server, tenant, known).await).await
+    in_the_last_room(server, || Box::pin(try_to_rename(server, tenant, known))).await
 }
 
 async fn try_to_rename(server: &Server, tenant: &str, known: &Rev) -> Result<(), FlowError> {

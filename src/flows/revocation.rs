@@ -44,7 +44,7 @@ pub struct Order<'a> {
 
 /// Cuts something by an administrator's order. When this returns it is durable, and this node honours it.
 pub async fn revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<Revoked, FlowError> {
-    in_the_last_room(server, async || try_to_revoke(server, tenant, order).await).await
+    in_the_last_room(server, || Box::pin(try_to_revoke(server, tenant, order))).await
 }
 
 async fn try_to_revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> Result<Revoked, FlowError> {

@@ -26,7 +26,6 @@ pub mod tenants;
 pub mod tokens;
 pub mod wrapping;
 
-use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;

@@ -127,7 +127,7 @@ async fn a_code_is_no_other_kind_of_secret(world: &mut World) {
 
 async fn what_changed_since_the_yes_counts(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
-    let codes = [browser.code(&asking()).await, browser.code(&asking()).await];
+    let codes = [browser.code(&asking()).await];
     let session = browser.sign_in(world, world, "nina").await;
     let ninas = browser.code(&asking()).await;
     world.cut("session", session).await.ok();
@@ -141,8 +141,13 @@ async fn what_changed_since_the_yes_counts(world: &mut World) {
     let refused = world.post(&world.redeem(&codes[0])).await;
     assert_refused(&refused, 401, "invalid_client", "authorization_client_unknown");
     world.reinstate("client", "desk").await.ok();
+    // Whoever was switched off signs in anew.
+    let refused = world.post(&world.redeem(&codes[0])).await;
+    assert_refused(&refused, 400, "invalid_grant", "session_ended");
+    browser.sign_in(world, world, "alice").await;
+    let late = browser.code(&asking()).await;
     world.cut("resource", crate::harness::TICKETS).await.ok();
-    let refused = world.post(&world.redeem(&codes[1])).await;
+    let refused = world.post(&world.redeem(&late)).await;
     assert_refused(&refused, 400, "invalid_target", "target_disabled");
 }
 

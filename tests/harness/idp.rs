@@ -91,11 +91,6 @@ impl Idp {
         self.state.lock().unwrap().tokens = tokens;
     }
 
-    /// The keys are these from now on.
-    pub(crate) fn publishes(&self, keys: Value) {
-        self.state.lock().unwrap().keys = keys;
-    }
-
     /// How often the token endpoint was asked.
     pub(crate) fn asked(&self) -> usize {
         self.state.lock().unwrap().asked.len()

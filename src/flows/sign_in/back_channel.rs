@@ -45,9 +45,7 @@ pub async fn back_channel_logout(
         refused => return recorder.stranger(None, refused.map(|_| ())).await,
     };
     let logged_out = match verify(server, &usable, logout_token, now).await {
-        Ok(logout) => {
-            in_the_last_room(server, async || end(server, tenant, &usable, &logout, now).await).await
-        }
+        Ok(logout) => in_the_last_room(server, || Box::pin(end(server, tenant, &usable, &logout, now))).await,
         Err(error) => Err(error),
     };
     recorder.about(json!({ "identity_provider": idp }), logged_out).await

@@ -22,9 +22,7 @@ use crate::storage::consents::GivenConsent;
 use crate::storage::sessions::Session;
 use crate::storage::tasks::TaskRecord;
 use crate::time::Timestamp;
-use crate::ui::pages::{
-    Account, GivenBy, GivenConsent as Given, Holder, HolderKind, RunningTask,
-};
+use crate::ui::pages::{Account, GivenBy, GivenConsent as Given, Holder, HolderKind, RunningTask};
 use crate::ui::pages::{Permissions, Target};
 use crate::ui::pages::{Progress, What, Withdrawn as WithdrawnPage};
 use crate::ui::words;
@@ -130,7 +128,11 @@ async fn progress(
         },
         Effect::Waiting { enforcers, acknowledged } => Progress::Waiting {
             applied: acknowledged,
-            waits_for: vec![if enforcers == 1 { "1 enforcer".into() } else { format!("{enforcers} enforcers") }],
+            waits_for: vec![if enforcers == 1 {
+                "1 enforcer".into()
+            } else {
+                format!("{enforcers} enforcers")
+            }],
             latest: Timestamp(at).plus(account::LATEST),
         },
     };
@@ -151,11 +153,9 @@ async fn described(
             holder: holder(registry, &consent.holder, &consent.client_name),
             resource: target(registry, &consent.resource),
         },
-        account::Taken::Task(task) => What::Task {
-            holder: holder(registry, &task.agent, ""),
-            purpose: task.purpose,
-            below: 0,
-        },
+        account::Taken::Task(task) => {
+            What::Task { holder: holder(registry, &task.agent, ""), purpose: task.purpose, below: 0 }
+        }
     })
 }
 
@@ -171,13 +171,7 @@ pub(in crate::http) async fn asset(Path(path): Path<HashMap<String, String>>) ->
     Ok(response)
 }
 
-fn view(
-    node: &Node,
-    tenant: &Tenant,
-    browser: &Browser,
-    session: &Session,
-    overview: &Overview,
-) -> Account {
+fn view(node: &Node, tenant: &Tenant, browser: &Browser, session: &Session, overview: &Overview) -> Account {
     let state = tenant.state();
     let registry = &state.registry;
     let own = overview.given.iter().map(|given| given_consent(registry, given));
