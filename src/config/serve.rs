@@ -1,7 +1,7 @@
 //! What `taskpass serve` is told.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -134,14 +134,7 @@ pub struct ServeConfig {
 impl ServeArgs {
     /// Flags and variables over the file over the defaults.
     pub fn complete(self) -> Result<ServeConfig, ConfigError> {
-        let file = match &self.config {
-            None => Self::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| ConfigError::Unreadable(path.clone(), error))?;
-                toml::from_str(&text).map_err(|error| ConfigError::Malformed(path.clone(), error))?
-            }
-        };
+        let file = self.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let listen = self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| "taskpass-data".into());
         let database = || format!("sqlite:{}", data_dir.join("taskpass.sqlite").display());
@@ -198,6 +191,11 @@ impl ServeArgs {
             log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
         })
     }
+}
+
+fn read_file(path: &Path) -> Result<ServeArgs, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.into(), error))?;
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed(path.into(), error))
 }
 
 /// RFC 8414 §2: the issuer is "a URL that uses the `https` scheme and has no query or fragment components". Plain http is

@@ -11,7 +11,9 @@ use crate::protocol::scope::Scope;
 /// What each scope stands for now: without the tools that are switched off.
 pub fn standing(resource: &Resource) -> ScopeTools {
     let mut all = resource.scope_tools.clone();
-    all.values_mut().for_each(|entries| entries.retain(|entry| is_on(resource, entry)));
+    for entries in all.values_mut() {
+        entries.retain(|entry| is_on(resource, entry));
+    }
     all
 }
 

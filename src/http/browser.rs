@@ -241,9 +241,9 @@ mod tests {
 
     fn headers(lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        lines.iter().for_each(|line| {
+        for line in lines {
             headers.append(COOKIE, HeaderValue::from_static(line));
-        });
+        }
         headers
     }
 

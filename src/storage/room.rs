@@ -97,7 +97,7 @@ impl Room {
                 Ok(()) => free = place.free()?,
                 // By now somebody else may have taken it; the next look is soon.
                 Err(error) => {
-                    tracing::warn!(%error, file = %place.file.display(), "no room can be kept back")
+                    tracing::warn!(%error, file = %place.file.display(), "no room can be kept back");
                 }
             }
         }
@@ -129,7 +129,7 @@ impl Room {
         match level {
             Level::Everything => tracing::info!(free, "there is room on the disk again: tokens are minted"),
             Level::Evidence => {
-                tracing::error!(free, "the disk is nearly full: nothing is minted until there is room")
+                tracing::error!(free, "the disk is nearly full: nothing is minted until there is room");
             }
             Level::Revocations => {
                 tracing::error!(
@@ -174,6 +174,8 @@ fn write(mut file: &File, bytes: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -195,7 +197,6 @@ mod tests {
         room.keep_back(&database, 1 << 20).unwrap();
         assert_eq!((room.level(), std::fs::metadata(&reserve).unwrap().len()), (Level::Everything, 1 << 20));
         // Really taken: not a file with holes.
-        use std::os::unix::fs::MetadataExt as _;
         assert!(std::fs::metadata(&reserve).unwrap().blocks() * 512 >= 1 << 20);
 
         assert!(room.give_way());

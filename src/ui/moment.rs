@@ -26,7 +26,7 @@ pub(crate) trait Readable {
     /// `04:45:36 UTC`.
     fn clock(&self) -> String;
     /// `in 6 days`, `2 hours ago`, `now`, as seen from `now`.
-    fn seen_from(&self, now: &Timestamp) -> String;
+    fn seen_from(&self, now: Timestamp) -> String;
 }
 
 impl Readable for Timestamp {
@@ -46,8 +46,8 @@ impl Readable for Timestamp {
         format!("{hour:02}:{minute:02}:{second:02} UTC")
     }
 
-    fn seen_from(&self, now: &Timestamp) -> String {
-        match self.since(*now) {
+    fn seen_from(&self, now: Timestamp) -> String {
+        match self.since(now) {
             0 => "now".into(),
             ahead @ 1.. => format!("in {}", span(ahead)),
             behind => format!("{} ago", span(behind.saturating_neg())),
@@ -90,7 +90,7 @@ mod tests {
             (-59, "59 seconds ago"),
             (-86_400, "1 day ago"),
         ] {
-            assert_eq!(now.plus(seconds).seen_from(&now), words);
+            assert_eq!(now.plus(seconds).seen_from(now), words);
         }
     }
 }

@@ -13,7 +13,10 @@ const HOSTS: u64 = 10_000;
 
 /// A token bucket for each host.
 #[derive(Clone, Debug)]
-pub(super) struct Pace(Cache<String, Arc<Mutex<(f64, Option<Instant>)>>>);
+pub(super) struct Pace(Cache<String, Arc<Mutex<Bucket>>>);
+
+/// How many tokens there are, and since when.
+type Bucket = (f64, Option<Instant>);
 
 impl Default for Pace {
     fn default() -> Self {

@@ -244,7 +244,8 @@ async fn forged_forms_change_nothing(world: &mut World) {
         .map(|(name, value)| (*name, if *name == "csrf" { foreign.as_str() } else { value }))
         .collect();
     let same = [("sec-fetch-site", "same-origin")];
-    let cases: [(&[(&str, &str)], &[(&'static str, &str)]); 6] = [
+    type Sent<'a> = (&'a [(&'a str, &'a str)], &'a [(&'static str, &'a str)]);
+    let cases: [Sent<'_>; 6] = [
         (&without, &same),
         (&swapped, &same),
         (&all, &[("sec-fetch-site", "cross-site")]),

@@ -87,7 +87,8 @@ async fn pushed(world: &World) -> i64 {
 async fn refuses(world: &World, client_id: &str, (status, error, rule): (u16, &str, &str)) -> Reply {
     let before = pushed(world).await;
     let reply = world.refuses(&request(world, client_id), status, error, rule).await;
-    assert_eq!(pushed(world).await, before, "the request was kept");
+    // Fewer there may be: those that nobody answered are forgotten.
+    assert!(pushed(world).await <= before, "the request was kept");
     reply
 }
 
@@ -564,7 +565,7 @@ async fn refuses_proofs_that_are_not_the_clients(world: &mut World) {
         (
             by_keys(world, &client, &key)
                 .set("client_assertion", key.hmac("JWT", &world.assertion_claims(&client))),
-            "client_unknown",
+            "client_assertion_malformed",
         ),
     ] {
         let before = pushed(world).await;

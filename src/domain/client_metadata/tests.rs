@@ -3,6 +3,7 @@ use super::*;
 const URL: &str = "https://app.example/client.json";
 const BACK: &str = "http://127.0.0.1/callback";
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn with(more: Value) -> Map<String, Value> {
     let mut document = json!({ "client_id": URL, "redirect_uris": [BACK] });
     document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -13,6 +14,7 @@ fn read(more: Value) -> Result<ClientMetadata, UnfitMetadata> {
     ClientMetadata::from_document(URL, &with(more))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn refused(more: Value) -> UnfitMetadata {
     read(more.clone()).map(|metadata| format!("{more} {metadata:?}")).unwrap_err()
 }

@@ -69,13 +69,7 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
             Outcome::Refused(refusal) => Some(refusal),
             _ => None,
         });
-        // RFC 6749 §4.1.2, RFC 9700 §4.14.2: what was used twice may have been stolen; what it has bought ends before the
-        // second user hears of it.
-        if let (Some(Refusal::AuthorizationCodeAlreadyRedeemed | Refusal::RefreshTokenReplayed), Some(task)) =
-            (refusal, &bought)
-        {
-            revocation::end_task(server, tenant, task, refusal.map_or("", Refusal::rule)).await?;
-        }
+        end_what_was_bought(server, tenant, refusal, bought.as_deref()).await?;
         match (outcome, response, refusal) {
             (Outcome::Committed, Some(response), _) => {
                 if let Some(user) = user {
@@ -94,6 +88,23 @@ pub async fn token(server: &Server, tenant: &Tenant, form: &Form<'_>) -> Result<
     }
     // The registry changes faster than requests are decided; a caller that comes again will find it still.
     Err(Refusal::Overloaded.into())
+}
+
+/// RFC 6749 §4.1.2, RFC 9700 §4.14.2: what was used twice may have been stolen; what it has bought ends before the second
+/// user hears of it.
+async fn end_what_was_bought(
+    server: &Server,
+    tenant: &Tenant,
+    refusal: Option<Refusal>,
+    task: Option<&str>,
+) -> Result<(), FlowError> {
+    match (refusal, task) {
+        (
+            Some(refusal @ (Refusal::AuthorizationCodeAlreadyRedeemed | Refusal::RefreshTokenReplayed)),
+            Some(task),
+        ) => revocation::end_task(server, tenant, task, refusal.rule()).await,
+        _ => Ok(()),
+    }
 }
 
 /// The answer of a request that is turned away by a limit, and leaves no row: rows are what the limits protect.

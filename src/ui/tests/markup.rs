@@ -36,7 +36,9 @@ pub(super) fn elements(html: &str) -> Result<Vec<Element>, String> {
         if text.contains('>') {
             return Err(format!("a stray > in {text:?}"));
         }
-        open.iter().for_each(|index| found[*index].text.push_str(text));
+        for index in &open {
+            found[*index].text.push_str(text);
+        }
         let end = rest[start..].find('>').ok_or("a tag that doesn't end")? + start;
         let at = html.len() - rest.len() + start;
         let tag = &rest[start + 1..end];

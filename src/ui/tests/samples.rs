@@ -101,6 +101,7 @@ fn tickets() -> Target {
     registry().resource("https://tickets.example.com/mcp").unwrap().into()
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of samples")]
 fn sign_ins() -> Vec<(&'static str, String)> {
     let provider = |id: &str, name: &str, issuer: &str| Provider {
         id: id.into(),

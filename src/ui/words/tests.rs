@@ -5,6 +5,7 @@ use crate::ui::tests::samples::{details as read, registry};
 
 const TICKETS: &str = "https://tickets.example.com/mcp";
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn tool_call(tools: Value) -> AuthorizationDetails {
     read(json!([{"type": "mcp_tool_call", "locations": [TICKETS], "tools": tools}]))
 }
@@ -14,6 +15,7 @@ fn tools(groups: &[ToolGroup]) -> Vec<&Tool> {
 }
 
 /// The one argument of the one tool of the one detail, in words.
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn argument(constraint: Value) -> (String, bool) {
     let found = details(
         &tool_call(json!([{"name": "search_tickets", "arguments": {"/limit": constraint}}])),

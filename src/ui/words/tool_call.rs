@@ -46,8 +46,8 @@ pub(super) fn describe(
         title: "Use tools".to_owned(),
         description: String::new(),
         places: locations.iter().map(|uri| place(uri, registry)).collect(),
-        groups: grouped(new),
-        known_groups: grouped(known),
+        groups: grouped(&new),
+        known_groups: grouped(&known),
         members,
         canonical: detail.canonical(),
     }
@@ -78,7 +78,7 @@ fn named(entry: &Value) -> Option<(String, &Map<String, Value>)> {
     Some((members.get("name")?.as_str()?.to_owned(), members))
 }
 
-fn grouped(tools: Vec<Tool>) -> Vec<ToolGroup> {
+fn grouped(tools: &[Tool]) -> Vec<ToolGroup> {
     let group = |impact| {
         let tools: Vec<Tool> = tools.iter().filter(|tool| tool.impact == impact).cloned().collect();
         (!tools.is_empty()).then_some(ToolGroup { impact, tools })
