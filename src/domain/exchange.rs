@@ -202,12 +202,14 @@ fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(Str
     if registry.is_disabled(&sub) {
         return Err(Refusal::UserDisabled);
     }
-    let session = match subject {
-        Subject::Upstream(user) => user.sid.as_deref(),
-        Subject::Token(token, _, _) => token.sid.as_deref(),
-        Subject::Nobody => None,
+    let ended = match subject {
+        Subject::Upstream(user) => {
+            user.sid.as_deref().is_some_and(|sid| registry.is_session_ended_at(&user.issuer, sid))
+        }
+        Subject::Token(token, _, _) => token.sid.as_deref().is_some_and(|sid| registry.is_session_ended(sid)),
+        Subject::Nobody => false,
     };
-    if session.is_some_and(|session| registry.is_session_ended(session)) {
+    if ended {
         return Err(Refusal::SubjectTokenRevoked);
     }
     Ok((sub, standing))

@@ -392,12 +392,8 @@ fn withheld(mut parts: http::response::Parts, bytes: &Bytes) -> Result<Response<
 
 /// Binds the session that the server names to the identity that opened it; from 2026-07-28 on there is none.
 fn seal_session(guard: &Guard, headers: &mut HeaderMap, token: &VerifiedToken, era: Era) {
-    let sealed = headers
-        .get(SESSION)
-        .and_then(|id| id.to_str().ok())
-        .filter(|_| era == Era::Sessions)
-        .map(|id| guard.sessions.seal(id, token));
-    headers.remove(SESSION);
+    let id = headers.remove(SESSION).filter(|_| era == Era::Sessions);
+    let sealed = id.and_then(|id| Some(guard.sessions.seal(id.to_str().ok()?, token)));
     if let Some(sealed) = sealed.and_then(|sealed| HeaderValue::from_str(&sealed).ok()) {
         headers.insert(SESSION, sealed);
     }

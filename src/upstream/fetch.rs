@@ -322,7 +322,6 @@ mod tests {
             "[fd00:ec2::254]",
             "[fe80::1]",
             "localhost",
-            "localhost.",
             "LOCALHOST",
             "\u{ff11}27.0.0.1",
             "127\u{3002}0.0.1",

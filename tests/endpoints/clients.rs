@@ -267,6 +267,7 @@ async fn refuses_documents_that_are_none_and_forgets_them(world: &mut World) {
 async fn refuses_alone(world: &World, client: &str) {
     let before = world.audit("main").await.len();
     let reply = world.post(&request(world, client)).await;
+    assert_eq!(reply.json["rule"], NOT_FETCHED.2, "{client}");
     assert_refused(&reply, NOT_FETCHED.0, NOT_FETCHED.1, NOT_FETCHED.2);
     let rows = world.audit("main").await;
     let ours = rows[before..].iter().filter(|row| row.event["rule"] == NOT_FETCHED.2).count();

@@ -75,6 +75,11 @@ pub struct Registry {
     disabled_users: HashSet<String>,
 }
 
+/// How a session is named that one identity provider has ended. An issuer has no space in it.
+pub fn session_at(issuer: &str, session: &str) -> String {
+    format!("{issuer} {session}")
+}
+
 /// How an ended session is told from a disabled person in one set.
 pub fn ended_session(session: &str) -> String {
     format!("session {session}")
@@ -292,6 +297,12 @@ impl Registry {
             .collect();
         found.sort_by_key(|consent| consent.user.is_none());
         found
+    }
+
+    /// Whether a session at this identity provider was ended: by itself, or by an administrator who named it alone. Two
+    /// providers may call two sessions the same.
+    pub fn is_session_ended_at(&self, issuer: &str, session: &str) -> bool {
+        self.is_session_ended(session) || self.is_session_ended(&session_at(issuer, session))
     }
 
     /// Whether a person's session was ended: an upstream token of it starts nothing new.

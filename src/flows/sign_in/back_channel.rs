@@ -9,6 +9,7 @@ use super::{Usable, usable};
 use crate::domain::audit::EventKind;
 use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
+use crate::domain::registry::session_at;
 use crate::domain::user::user_id;
 use crate::flows::upstream_token::{Claims, SKEW, Unproved, is_unfit, verify_signature};
 use crate::flows::{FlowError, Recorder, Server, Tenant, in_the_last_room, revocation};
@@ -135,7 +136,8 @@ async fn end(
     let (scopes, upstream) = reached(&mut tx, tenant, usable, logout, now).await?;
     // Tokens of the provider that carry this `sid` may still be exchanged: they start nothing new.
     for sid in &upstream {
-        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, sid.as_str()), next, now).await?;
+        let named = session_at(&usable.idp.issuer, sid);
+        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, &named), next, now).await?;
     }
     head.registry_version += 1;
     let actor = format!("identity provider {}", usable.idp.id);

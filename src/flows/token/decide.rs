@@ -23,6 +23,11 @@ impl Attempt<'_> {
         if form.grant_type == Some(JWT_BEARER_GRANT) {
             return Ok(self.take_id_jag(form).await?.into_parts(false));
         }
+        let named_alone = form.credentials.assertion.is_none() && form.credentials.client_id.is_some();
+        if named_alone && !form.credentials.other_method {
+            // A public client hears what it can't ask for, rather than that it proves nothing.
+            form.ask()?;
+        }
         let client = authenticate(self.server, self.tenant, self.state, form.credentials, self.now).await;
         let client =
             client.inspect_err(|_| self.event.client_id = claimed(self.state, form.credentials.assertion))?;

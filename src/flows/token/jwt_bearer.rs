@@ -59,7 +59,7 @@ impl Attempt<'_> {
         self.event.sub = Some(sub.clone());
         self.rule = Rule::MayAct;
         let registry = &self.state.registry;
-        let ended = id_jag.sid.as_deref().is_some_and(|sid| registry.is_session_ended(sid));
+        let ended = id_jag.sid.as_deref().is_some_and(|sid| registry.is_session_ended_at(&issuer, sid));
         if registry.is_disabled(&sub) || ended {
             return Err(Refusal::SessionEnded.into());
         }
