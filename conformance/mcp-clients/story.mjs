@@ -6,6 +6,7 @@
 // The settings are those that ./run writes.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,8 +25,8 @@ const BOUND_MS = 1000;
 // --- The site where the applications' makers publish what they are ---------------------------------------------
 
 const fetched = {};
-// The last one calls itself what an application of the registry is called.
-const titles = { python: "Python application", typescript: "TypeScript application", rust: "Rust application", impostor: "Support desk" };
+// The last two call themselves what an application of the registry is called, to the letter and almost.
+const titles = { python: "Python application", typescript: "TypeScript application", rust: "Rust application", namesake: "Support desk", impostor: "Support-Desk" };
 
 function serveSite() {
     const tls = { key: readFileSync(settings.site.key), cert: readFileSync(settings.site.cert) };
@@ -65,7 +66,8 @@ class Person {
         // No function of these pages may need scripts.
         person.context = await browser.newContext({ javaScriptEnabled: false });
         person.page = await person.context.newPage();
-        person.complaints = complaints(person.page);
+        // What the applications' own pages lack is their business.
+        person.complaints = complaints(person.page, { about: issuer });
         return person;
     }
 
@@ -202,19 +204,47 @@ async function workAtDesk({ name, application }) {
     await application.end();
 }
 
-async function meetImpostor(person) {
+async function meetImpostor(person, name) {
     const url = new URL(`${issuer}/oauth/authorize`);
     url.search = new URLSearchParams({
         response_type: "code",
-        client_id: `${site}/impostor/client.json`,
+        client_id: `${site}/${name}/client.json`,
         redirect_uri: "http://127.0.0.1:9/callback",
         code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
         code_challenge_method: "S256",
         resource: servers.tickets,
     });
     await person.page.goto(url.href);
-    const shown = await words(person.page);
-    holds(`nothing is said of the other one: ${shown}`, shown.includes("This is not the application of that name"));
+    return await words(person.page);
+}
+
+// The example of the README, as a person starts it.
+async function followExample(name, command, person) {
+    const [program, ...rest] = command;
+    const asked = ["search_tickets", JSON.stringify({ query: "ink", limit: 2 })];
+    // No browser but ours.
+    const started = spawn(program, [...rest, servers.tickets, "desk", ...asked], { env: { ...process.env, BROWSER: "true" } });
+    let [printed, said] = ["", ""];
+    started.stdout.on("data", (data) => (printed += data));
+    const opened = new Promise((resolve, reject) => {
+        started.stderr.on("data", (data) => {
+            said += data;
+            const url = /^Sign in: (\S+)$/m.exec(said)?.[1];
+            if (url !== undefined) resolve(url);
+        });
+        started.on("error", reject);
+        started.on("exit", (code) => reject(new Error(`it ended with ${code}: ${said}`)));
+    });
+    const ended = new Promise((resolve) => started.on("exit", resolve));
+    const timer = setTimeout(() => started.kill(), 60_000);
+    try {
+        await person.browse()(await opened);
+        equal("exit code", 0, await ended);
+    } finally {
+        clearTimeout(timer);
+        started.kill();
+    }
+    equal("printed", "2 tickets at most for 'ink'", printed.trim());
 }
 
 // With what it was about, since the report has nothing else.
@@ -237,9 +267,19 @@ try {
             await test(`${name}_gets_to_the_end_of_its_story`, () => Promise.reject(error));
         }
     }
+    for (const [name, command] of Object.entries(settings.examples)) {
+        await test(`${name}_example_calls_a_tool`, () => followExample(name, command, person));
+    }
     // Together, since most of it is waiting.
     await Promise.all(desks.map(workAtDesk));
-    await test("an_impostor_is_pointed_out", () => meetImpostor(person));
+    await test("an_impostor_is_pointed_out", async () => {
+        const shown = await meetImpostor(person, "impostor");
+        holds(`nothing is said of the other one: ${shown}`, shown.includes("This is not the application of that name"));
+    });
+    await test("a_name_that_is_taken_isnt_shown", async () => {
+        const shown = await meetImpostor(person, "namesake");
+        holds(`it has the other one's name: ${shown}`, !shown.includes("Support desk") && shown.includes(`${site}/namesake/client.json`));
+    });
     await test("the_person_signs_in_once", () => equal("sign-ins", 1, person.signedIn));
     await test("no_page_complains", () => equal("complaints", [], person.complaints));
 } finally {
