@@ -53,7 +53,8 @@ export class Looker {
 
     async shoot(page, name) {
         if (this.screenshots === undefined) return;
-        await page.screenshot({ path: path.join(this.screenshots, `${name}.png`), fullPage: true });
+        // What moves is shown where it comes to rest.
+        await page.screenshot({ path: path.join(this.screenshots, `${name}.png`), fullPage: true, animations: "disabled" });
     }
 
     async examine(page) {

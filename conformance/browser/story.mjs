@@ -36,8 +36,8 @@ const origins = [issuer, new URL(editor.redirectUri).origin];
 async function sitDown() {
     const context = await browser.newContext({ javaScriptEnabled: false, viewport: SIZES.desk });
     const page = await context.newPage();
-    // 400 and 404: the error pages. 403: a form that was forged.
-    return { context, page, found: complaints(page, { origins, expected: [400, 403, 404] }) };
+    // 400 and 404: the error pages. 403: a form that was forged. 503: a provider that can't be reached.
+    return { context, page, found: complaints(page, { origins, expected: [400, 403, 404, 503] }) };
 }
 
 const arrive = (page) => page.waitForURL((url) => url.href.startsWith(editor.redirectUri), { timeout: 10_000 });
@@ -50,7 +50,7 @@ async function signIn({ page, found }) {
     await test("a_request_leads_to_the_sign_in_page", async () => {
         assert.ok(isSignIn(page), `this is ${page.url()}`);
         const said = await words(page);
-        for (const part of ["Example Editor", "Tickets", "Be Alice Martin", "Be Bob Brown", "Northwind", "Contoso"]) {
+        for (const part of ["Example Editor", "tickets.example.com", "Be Alice Martin", "Be Bob Brown", "Northwind", "Contoso"]) {
             assert.ok(said.includes(part), `the page doesn't say ${part}: ${said}`);
         }
         assert.match(await page.locator("body").innerText(), /Development server/);
@@ -167,7 +167,7 @@ async function account({ page, found }) {
             assert.ok(said.includes(part), `the page doesn't say ${part}: ${said}`);
         }
         assert.equal(await page.getByRole("button", { name: "Withdraw" }).count(), 1);
-        assert.equal(await page.getByRole("button", { name: "End" }).count(), 3);
+        assert.equal(await page.getByRole("button", { name: "End" }).count(), 2);
     });
     await page.locator("summary", { hasText: "What it may do" }).first().click();
     await looker.look(page, "account", found);
@@ -177,7 +177,7 @@ async function account({ page, found }) {
         await page.keyboard.press("Space");
         await inForce(page);
         await page.getByRole("link", { name: "Back to what I have given" }).click();
-        assert.equal(await page.getByRole("button", { name: "End" }).count(), 2);
+        assert.equal(await page.getByRole("button", { name: "End" }).count(), 1);
     });
 }
 
@@ -191,7 +191,7 @@ async function takeBack({ page, found }) {
         try {
             await page.getByRole("button", { name: "Withdraw" }).click();
             await page.getByText("On its way").waitFor({ timeout: 5000 });
-            assert.ok((await words(page)).includes("tickets-guard"), await words(page));
+            assert.match(await words(page), /No enforcer has said so far .* 1 has not/);
             await looker.look(page, "withdrawn-waiting", found);
         } finally {
             process.kill(settings.guard, "SIGCONT");

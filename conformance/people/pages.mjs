@@ -23,9 +23,12 @@ export async function withdraw(page, account, holder, resource) {
     return await inForce(page);
 }
 
-/** Waits on the page after a withdrawal, which looks again by itself, until it says that it is in force everywhere. */
+/** Waits on the page after a withdrawal, and looks again, until it says that it is in force everywhere. */
 export async function inForce(page) {
-    assert.ok(ends(page, "/account/withdrawn"), `this is ${page.url()}: ${await words(page)}`);
-    await page.getByText(/^In force everywhere since/).waitFor({ timeout: 10_000 });
-    return Date.now();
+    await page.waitForURL((url) => url.pathname.endsWith("/account/withdrawn"), { timeout: 10_000 });
+    for (let looks = 0; looks < 5; looks++) {
+        if (/In force everywhere/.test(await page.getByRole("status").innerText())) return Date.now();
+        await page.getByRole("link", { name: "Look again" }).click();
+    }
+    assert.fail(`it doesn't come into force: ${await words(page)}`);
 }

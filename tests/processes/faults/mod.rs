@@ -2,7 +2,7 @@
 //! disk, out of time. Whatever happens, the promise holds: nothing revoked is accepted later than `B` after its
 //! acknowledgement, nothing acknowledged is lost, and all goes on by itself afterwards.
 //!
-//! It takes minutes and a quiet machine: only `conformance/run faults` plays it (`TASKPASS_FAULTS=short` or `long`).
+//! It takes minutes: only `conformance/run faults` plays it (`TASKPASS_FAULTS=short` or `long`).
 
 mod checker;
 mod clocks;
