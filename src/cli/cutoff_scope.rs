@@ -42,12 +42,20 @@ pub(super) struct ScopeArgs {
     /// A signing key of the server, by its `kid`: everything that it signed.
     #[arg(long, value_name = "KID")]
     pub key: Option<String>,
-    /// A person's session, by its `sid`.
-    #[arg(long, value_name = "SID")]
+    /// A person's session, by the `sid` of a token: `ses_…`, or `ups_…` for one at an identity provider.
+    #[arg(long, value_name = "SID", value_parser = session)]
     pub session: Option<String>,
     /// The whole tenant, by its name.
     #[arg(long, value_name = "TENANT")]
     pub tenant: Option<String>,
+}
+
+/// The identity provider's own `sid` is in no token.
+fn session(text: &str) -> Result<String, String> {
+    if text.starts_with("ses_") || text.starts_with("ups_") {
+        return Ok(text.to_owned());
+    }
+    Err("a session is named as in the `sid` of its tokens: `ses_…` or `ups_…`".to_owned())
 }
 
 /// A person's id is ours; anything else would cut nobody and look as if it had.
@@ -184,7 +192,7 @@ mod tests {
             ("resource", "https://a.example/mcp"),
             ("tool", "https://a.example/mcp#close"),
             ("key", "k1"),
-            ("session", "s1"),
+            ("session", "ups_1"),
             ("tenant", "main"),
         ] {
             let scope = parse(&[&format!("--{kind}"), id]).unwrap();

@@ -85,7 +85,7 @@ mod tests {
         run(parse("--agent", "triage")).await.unwrap();
         let body = json!({"scope_kind": "agent", "scope_id": "triage"});
         assert_eq!(server.calls(), [("POST".into(), "/admin/v1/reinstatements".into(), body)]);
-        run(parse("--session", "s1")).await.unwrap();
+        run(parse("--session", "ses_1")).await.unwrap();
         run(parse("--consent", "con_1")).await.unwrap();
         for flag in ["--key", "--tenant", "--task", "--token"] {
             assert_eq!(run(parse(flag, "x")).await.unwrap_err().exit_code, CliError::USAGE, "{flag}");

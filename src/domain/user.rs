@@ -1,4 +1,5 @@
-//! A person is (issuer, subject) of an upstream identity provider; never an e-mail address.
+//! A person is (issuer, subject) of an upstream identity provider, never an e-mail address; a session of theirs there is
+//! (issuer, `sid`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,9 +9,18 @@ use crate::secret::Digest;
 /// The `sub` under which a person is known in one tenant: `usr_` and 132 bits of a digest over tenant, issuer and
 /// subject. The same person gets another one in another tenant, so that tokens can't be joined across tenants.
 pub fn user_id(tenant: &str, issuer: &str, subject: &str) -> String {
-    let digest =
-        Digest::of_parts(&[b"taskpass user", tenant.as_bytes(), issuer.as_bytes(), subject.as_bytes()]);
-    format!("usr_{}", &URL_SAFE_NO_PAD.encode(digest.0)[..22])
+    id_of("usr", &[b"taskpass user", tenant.as_bytes(), issuer.as_bytes(), subject.as_bytes()])
+}
+
+/// The `sid` under which a person's session at an identity provider is known in one tenant: `ups_` and 132 bits of a digest over
+/// tenant, issuer and the provider's `sid`. Two providers that call two sessions the same end only their own, and enforcers learn
+/// nothing that they could show the provider.
+pub fn upstream_session_id(tenant: &str, issuer: &str, sid: &str) -> String {
+    id_of("ups", &[b"taskpass upstream session", tenant.as_bytes(), issuer.as_bytes(), sid.as_bytes()])
+}
+
+fn id_of(prefix: &str, parts: &[&[u8]]) -> String {
+    format!("{prefix}_{}", &URL_SAFE_NO_PAD.encode(Digest::of_parts(parts).0)[..22])
 }
 
 #[cfg(test)]
@@ -24,5 +34,9 @@ mod tests {
         assert_ne!(id, user_id("main", "https://idp.example1", ""));
         assert_ne!(id, user_id("other", "https://idp.example", "1"));
         assert_eq!(id.len(), 26);
+        let session = upstream_session_id("main", "https://idp.example", "1");
+        assert_ne!(session, upstream_session_id("main", "https://idp.example1", ""));
+        assert_ne!(session, upstream_session_id("other", "https://idp.example", "1"));
+        assert_ne!(session[4..], id[4..]);
     }
 }

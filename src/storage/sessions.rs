@@ -20,7 +20,7 @@ pub struct Session {
     pub issuer: String,
     /// The person's `sub` there.
     pub subject: String,
-    /// The session there.
+    /// Our own id of the session there, `ups_…`.
     pub upstream_sid: Option<String>,
     /// What the provider calls the person: a label.
     pub name: String,

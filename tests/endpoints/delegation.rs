@@ -45,7 +45,10 @@ async fn a_delegation_opens_a_child_task(world: &mut World) {
     assert_eq!(claims["client_id"], "summarizer");
     assert_eq!(claims["sub"], world.person("alice"));
     assert_eq!(claims["task_ancestors"], json!([parent.json["task"]]));
-    assert_eq!((&claims["consent"], &claims["sid"]), (&json!("alice-tickets"), &json!("session-of-alice")));
+    assert_eq!(
+        (&claims["consent"], &claims["sid"]),
+        (&json!("alice-tickets"), &json!(world.session("alice")))
+    );
     assert_ne!(child.json["task"], parent.json["task"]);
     assert_eq!(child.json["task_deadline"], parent.json["task_deadline"]);
     // What is below renews itself in its own task.

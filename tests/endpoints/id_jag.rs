@@ -102,7 +102,7 @@ async fn a_company_decides_in_the_persons_place(world: &mut World) {
     assert!(reply.json.get("refresh_token").is_none() && reply.json.get("issued_token_type").is_none());
     let token = reply.claims();
     assert_eq!((&token["sub"], &token["client_id"]), (&json!(world.person("alice")), &json!("editor")));
-    assert_eq!((&token["aud"], &token["sid"]), (&json!(TICKETS), &json!("session-of-alice")));
+    assert_eq!((&token["aud"], &token["sid"]), (&json!(TICKETS), &json!(world.session("alice"))));
     assert!(["act", "may_act", "consent", "cnf"].iter().all(|name| token.get(*name).is_none()));
     let limited = json!({ "name": "search_tickets", "arguments": { "/limit": { "maximum": 50 } } });
     assert_eq!(token["authorization_details"], tools(&json!([limited, { "name": "get_ticket" }])));
@@ -560,7 +560,7 @@ async fn refuses_people_and_providers_that_are_switched_off(world: &mut World) {
     let mut claims = said(world);
     claims["sub"] = json!("bert");
     claims["sid"] = json!("session-of-bert");
-    world.cut("session", "session-of-bert").await.ok();
+    world.cut("session", world.session("bert")).await.ok();
     world.refuses(&with(world, &signed(world, &claims)), 400, RULE, "session_ended").await;
     world.cut("client", "editor").await.ok();
     let form = but(world, "sub", json!("bert"));

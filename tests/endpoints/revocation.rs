@@ -95,7 +95,7 @@ async fn an_older_or_newer_cutoff_masks_no_other(world: &mut World) {
             world.cut(later, id).await.ok();
             assert!(!world.is_active(&token).await, "{later} masked by {earlier}");
             // A newer one that doesn't hit must not hide the one that does.
-            world.cut("session", "somebody-elses").await.ok();
+            world.cut("session", "ups_somebody-elses").await.ok();
             world.cut("task", "tsk_elsewhere").await.ok();
             assert!(!world.is_active(&token).await);
             lift_session(world, later, &token).await;
@@ -248,7 +248,7 @@ async fn handing_back_nonsense_tells_nothing(world: &mut World) {
 }
 
 async fn refuses_to_cut_what_does_not_exist(world: &mut World) {
-    let seq = world.cut("session", "s").await.ok().json["seq"].clone();
+    let seq = world.cut("session", "ses_s").await.ok().json["seq"].clone();
     for (kind, id) in [
         ("tenant", "acme"),
         ("agent", "Triage"),
@@ -263,18 +263,22 @@ async fn refuses_to_cut_what_does_not_exist(world: &mut World) {
         ("key", "unknown"),
         ("token", "tok_unknown"),
         ("session", ""),
+        ("session", "session-of-alice"),
     ] {
         assert_refused(&world.cut(kind, id).await, 404, "not_found", "entry_unknown");
         assert!(!world.reinstate(kind, id).await.headers.is_empty());
     }
     assert_refused(&world.cut("everything", "x").await, 400, "invalid_request", "registry_invalid");
     assert_refused(&world.cut("agent", json!(["triage"])).await, 400, "invalid_request", "registry_invalid");
-    assert_eq!(world.cut("session", "s").await.ok().json["seq"].as_u64(), seq.as_u64().map(|seq| seq + 1));
+    assert_eq!(
+        world.cut("session", "ses_s").await.ok().json["seq"].as_u64(),
+        seq.as_u64().map(|seq| seq + 1)
+    );
 }
 
 async fn the_log_has_no_gaps(world: &mut World) {
     for number in 0..5 {
-        world.cut("session", format!("s{number}")).await.ok();
+        world.cut("session", format!("ses_{number}")).await.ok();
     }
     let token = delegated(world).await;
     world.revoke("summarizer", &token).await.ok();

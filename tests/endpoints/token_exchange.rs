@@ -49,7 +49,7 @@ async fn grants_what_was_asked_and_says_so(world: &mut World) {
     assert_eq!(claims["act"], json!({ "sub": "triage" }));
     assert_eq!(claims["client_id"], "triage");
     assert_eq!(claims["consent"], "alice-tickets");
-    assert_eq!(claims["sid"], "session-of-alice");
+    assert_eq!(claims["sid"], world.session("alice"));
     assert_eq!(claims["task"], reply.json["task"]);
     assert_eq!(claims["exp"], world.now() + 240);
     let row = world.audit("main").await.pop().unwrap();

@@ -111,7 +111,7 @@ impl Browser {
             idp: "corp".into(),
             issuer: CORP.into(),
             subject: subject.into(),
-            upstream_sid: Some(format!("session-of-{subject}")),
+            upstream_sid: Some(tenant.session(subject)),
             name: subject.into(),
             email: format!("{subject}@example.com"),
             groups: Vec::new(),

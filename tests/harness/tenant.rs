@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use http::Method;
 use serde_json::{Value, json};
-use taskpass::domain::user::user_id;
+use taskpass::domain::user::{upstream_session_id, user_id};
 use taskpass::entropy::Entropy;
 use taskpass::protocol::token_type::{CLIENT_CREDENTIALS, JWT_BEARER, JWT_SPIFFE, TOKEN_EXCHANGE, TokenType};
 use taskpass::time::{Clock, Timestamp};
@@ -48,6 +48,11 @@ impl Tenant {
     /// The `sub` of a person of the company.
     pub(crate) fn person(&self, subject: &str) -> String {
         user_id(self.name, CORP, subject)
+    }
+
+    /// The `sid` of a person's session at the company.
+    pub(crate) fn session(&self, subject: &str) -> String {
+        upstream_session_id(self.name, CORP, &format!("session-of-{subject}"))
     }
 
     /// The claims of a client assertion.

@@ -12,7 +12,7 @@ mod upstream;
 pub use agent::{Administrator, Agent, Ceiling, Client, Enforcer, Identity, Registration, Status};
 pub use changes::{Action, Change, changes};
 pub use document::{Consent, Document, Grantee, Kind, RegistryError, TenantSection, json_schema};
-pub use index::{KeySource, Principal, PrincipalKind, Registry, ended_session, revoked_client, session_at};
+pub use index::{KeySource, Principal, PrincipalKind, Registry, ended_session, revoked_client};
 pub use resource::{
     Downstream, Impact, Resource, ScopeTools, SenderConstraint, TokenFormat, TokenRules, Tool,
 };

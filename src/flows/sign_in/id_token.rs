@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Usable;
 use crate::domain::refusal::Refusal;
+use crate::domain::user::upstream_session_id;
 use crate::flows::sessions::Arrival;
 use crate::flows::upstream_token::{Claims, Unproved, groups, is_unfit, verify_signature};
 use crate::flows::{FlowError, Server};
@@ -26,7 +27,7 @@ pub(super) struct Expected<'a> {
 /// Who it proves to have signed in.
 pub(super) async fn verify(
     server: &Server,
-    usable: &Usable<'_>,
+    (tenant, usable): (&str, &Usable<'_>),
     token: &str,
     expected: Expected<'_>,
 ) -> Result<Arrival, FlowError> {
@@ -52,7 +53,7 @@ pub(super) async fn verify(
         idp: usable.idp.id.clone(),
         issuer: usable.idp.issuer.clone(),
         subject: claims.sub.unwrap_or_default(),
-        upstream_sid: claims.sid,
+        upstream_sid: claims.sid.map(|sid| upstream_session_id(tenant, &usable.idp.issuer, &sid)),
         name,
         email: text("email"),
         groups: groups(&others, usable.idp),
