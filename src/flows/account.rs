@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::revocation::{self, Order, Revoked};
 use super::{FlowError, Server, Tenant, fleet};
@@ -67,14 +68,10 @@ pub enum Withdrawn<'a> {
 pub enum Effect {
     /// It is in force everywhere.
     InForce {
-        /// Since when, as far as this node has watched.
-        since: Option<Timestamp>,
-        /// After how many milliseconds, as far as this node has watched.
-        after_ms: Option<u64>,
-        /// At how many enforcers that have said so.
+        /// Since when, and after how many milliseconds, if this node has watched.
+        watched: Option<(Timestamp, u64)>,
+        /// At how many enforcers that have said so. Leases of the others have expired: they decide nothing.
         acknowledged: usize,
-        /// At how many that may decide nothing any more.
-        leases_expired: usize,
     },
     /// Some enforcers have not said so yet.
     Waiting {
@@ -126,48 +123,73 @@ pub async fn withdraw(
         Withdrawn::Consent(id) => (ScopeKind::Consent, id),
         Withdrawn::Task(id) => (ScopeKind::Task, id),
     };
-    taken_back(server, tenant, session, what).await?;
+    let (_, over_since) = own(server, tenant, session, what).await?;
+    if let Some(at) = over_since {
+        // Once is enough: nobody fills the log by pressing a button again.
+        let Rev { generation, seq } = tenant.view.rev();
+        return Ok(Revoked { generation, seq, at, cutoffs: Vec::new() });
+    }
     let order = Order { kind, id, reason: "withdrawn by the person", actor: &session.user };
     let revoked = revocation::revoke(server, tenant, &order).await?;
     watch(server.clone(), tenant.clone(), revoked.clone());
     Ok(revoked)
 }
 
-/// What the person has taken back, or may; anybody else's is not there.
+/// What the person has taken back; what goes on, or is anybody else's, is not there.
 pub async fn taken_back(
     server: &Server,
     tenant: &Tenant,
     session: &Session,
     what: Withdrawn<'_>,
 ) -> Result<Taken, FlowError> {
+    let (found, over_since) = own(server, tenant, session, what).await?;
+    if over_since.is_some() { Ok(found) } else { Err(Refusal::EntryUnknown.into()) }
+}
+
+/// What this person has given, and since when it is over, if it is.
+async fn own(
+    server: &Server,
+    tenant: &Tenant,
+    session: &Session,
+    what: Withdrawn<'_>,
+) -> Result<(Taken, Option<Timestamp>), FlowError> {
     let mut tx = server.db.read().await?;
     let found = match what {
         Withdrawn::Consent(id) => {
             let given = consents::find(&mut tx, &tenant.name, id).await?;
-            let given = given.filter(|given| given.user == session.user).map(|given| TakenConsent {
-                holder: given.client_id,
-                client_name: given.client_name,
-                resource: given.resource,
+            let given = given.filter(|given| given.user == session.user).map(|given| {
+                let holder = given.client_id;
+                let taken = TakenConsent { holder, client_name: given.client_name, resource: given.resource };
+                (taken, given.withdrawn_at)
             });
-            given.or_else(|| listed(tenant, session, id)).map(Taken::Consent)
+            // Since when an administrator's is over, only the log knows.
+            let listed = || {
+                let (consent, is_over) = listed(tenant, session, id)?;
+                Some((consent, is_over.then(|| server.clock.now())))
+            };
+            given.or_else(listed).map(|(consent, over_since)| (Taken::Consent(consent), over_since))
         }
         Withdrawn::Task(id) => {
-            let task = tasks::find(&mut tx, &tenant.name, id).await?;
-            task.filter(|task| task.sub == session.user).map(Taken::Task)
+            let task = tasks::find(&mut tx, &tenant.name, id).await?.filter(|task| task.sub == session.user);
+            task.map(|task| {
+                let over_since = task.ended_at;
+                (Taken::Task(task), over_since)
+            })
         }
     };
     found.ok_or_else(|| Refusal::EntryUnknown.into())
 }
 
-/// An administrator's consent for this very person. A revoked one is no longer among the registry's, but in what was stored.
-fn listed(tenant: &Tenant, session: &Session, id: &str) -> Option<TakenConsent> {
+/// An administrator's consent for this very person, taken back or not.
+fn listed(tenant: &Tenant, session: &Session, id: &str) -> Option<(TakenConsent, bool)> {
     let state = tenant.state();
-    let consent = state.registry.consent(id).filter(|consent| is_own(consent, session))?;
-    Some(TakenConsent {
+    let consent = state.registry.listed_consent(id).filter(|consent| is_own(consent, session))?;
+    let taken = TakenConsent {
         holder: consent.agent.clone(),
         client_name: String::new(),
         resource: consent.resource.clone(),
-    })
+    };
+    Some((taken, state.registry.consent(id).is_none()))
 }
 
 /// Waits in the background until it is in force, and remembers since when, for the page that asks.
@@ -175,12 +197,8 @@ fn watch(server: Arc<Server>, tenant: Arc<Tenant>, revoked: Revoked) {
     tokio::spawn(async move {
         match fleet::effective_receipt(&server, &tenant, &revoked).await {
             Ok((receipt, _)) => {
-                let effect = Effect::InForce {
-                    since: Some(receipt.effective_at),
-                    after_ms: Some(receipt.effective_after_ms),
-                    acknowledged: receipt.acknowledged,
-                    leases_expired: receipt.leases_expired,
-                };
+                let watched = Some((receipt.effective_at, receipt.effective_after_ms));
+                let effect = Effect::InForce { watched, acknowledged: receipt.acknowledged };
                 tenant.withdrawals.insert(revoked.seq, effect);
             }
             Err(error) => tracing::warn!(%error, "it could not be told when a withdrawal took effect"),
@@ -188,8 +206,25 @@ fn watch(server: Arc<Server>, tenant: Arc<Tenant>, revoked: Revoked) {
     });
 }
 
-/// How far the withdrawal with this number has come.
-pub async fn effect(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect, FlowError> {
+/// How long somebody who looks waits for a withdrawal to be in force: longer than it takes unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is looked again meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How far the withdrawal with this number has come: as soon as it is in force, or after a moment's patience.
+pub async fn effect_soon(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect, FlowError> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let effect = effect(server, tenant, seq).await?;
+        if matches!(effect, Effect::InForce { .. }) || tokio::time::Instant::now() >= until {
+            return Ok(effect);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// How far it has come by now.
+async fn effect(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect, FlowError> {
     if let Some(effect) = tenant.withdrawals.get(&seq) {
         return Ok(effect);
     }
@@ -201,11 +236,6 @@ pub async fn effect(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect
     Ok(if standing.waiting > 0 {
         Effect::Waiting { enforcers: standing.waiting, acknowledged: standing.acknowledged }
     } else {
-        Effect::InForce {
-            since: None,
-            after_ms: None,
-            acknowledged: standing.acknowledged,
-            leases_expired: standing.expired,
-        }
+        Effect::InForce { watched: None, acknowledged: standing.acknowledged }
     })
 }

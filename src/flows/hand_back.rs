@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::client_authentication::claimed;
-use super::clients::authenticate_client;
+use super::clients::{authenticate_client, of_a_stranger};
 use super::revocation::{children, cut, write};
 use super::token::REFRESH_PREFIX;
 use super::{
@@ -85,7 +85,8 @@ async fn holder(
     credentials: Credentials<'_>,
     now: Timestamp,
 ) -> Result<Authenticated, FlowError> {
-    if credentials.assertion.is_some() || credentials.client_id.is_none() {
+    let describes_itself = of_a_stranger(&credentials).is_some();
+    if !describes_itself && (credentials.assertion.is_some() || credentials.client_id.is_none()) {
         return authenticate(server, tenant, state, credentials, now).await;
     }
     let (client, mark) = authenticate_client(server, tenant, state, credentials, now).await?;
@@ -115,8 +116,10 @@ async fn hand_back_grant(
         tx.commit().await?;
         return Err(refusal.into());
     }
-    if let Some(grant) = grant {
-        tasks::end(&mut tx, &tenant.name, &grant.task, now).await?;
+    // What is over was cut when it ended.
+    if let Some(grant) = grant
+        && tasks::end(&mut tx, &tenant.name, &grant.task, now).await?
+    {
         let scopes = [(ScopeKind::Task, grant.task)];
         cut(&mut tx, &mut head, &scopes, ("handed back", &client.id), now).await?;
     }

@@ -1,13 +1,16 @@
 //! What pages of one tenant have in common, and the page for what can't go on.
 
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 
 use super::answer::Failure;
 use super::browser::{Browser, page};
+use super::extract::InTenant;
 use super::node::Node;
 use crate::domain::refusal::Refusal;
-use crate::flows::{FlowError, Tenant, TenantState, sessions};
+use crate::flows::{DEVELOPMENT, FlowError, Tenant, TenantState, sessions};
 use crate::storage::sessions::Session;
 use crate::ui::pages::{Error, Frame, Person};
 
@@ -46,12 +49,33 @@ pub(super) fn person(state: &TenantState, session: &Session) -> Person {
     let providers = &state.registry.section.identity_providers;
     let named = providers.iter().find(|provider| provider.id == session.idp).map(|provider| &provider.name);
     let label = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let provider = match named.filter(|name| !name.is_empty()) {
+        Some(name) => name,
+        None if session.idp == DEVELOPMENT => "no proof (development)",
+        None => &session.idp,
+    };
     Person {
         name: label(&session.name)
             .or_else(|| label(&session.email))
             .unwrap_or_else(|| session.subject.clone()),
         email: label(&session.email),
-        provider: named.filter(|name| !name.is_empty()).unwrap_or(&session.idp).clone(),
+        provider: provider.to_owned(),
+    }
+}
+
+/// What stands at no path. A browser is shown a page; whatever else asks is answered as every wrong request is.
+pub(super) async fn nothing_here(
+    State(node): State<Node>,
+    tenant: Result<InTenant, Failure>,
+    browser: Result<Browser, Failure>,
+    headers: HeaderMap,
+) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    match (tenant, browser) {
+        (Ok(InTenant(tenant)), Ok(browser)) if accepted.contains("text/html") => {
+            error_page(&node, &tenant, &browser, Refusal::EntryUnknown.into())
+        }
+        _ => Failure::Http(StatusCode::NOT_FOUND, "There is nothing at this path.").into_response(),
     }
 }
 

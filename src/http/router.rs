@@ -12,6 +12,7 @@ use super::endpoints::{
 };
 use super::metrics;
 use super::node::Node;
+use super::pages;
 
 /// A body over 64 KB is 413. Registry documents and batches of decisions may be larger.
 const BODY: usize = 64 * 1024;
@@ -31,7 +32,7 @@ pub fn router(node: Node) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .fallback(|| async { Failure::Http(StatusCode::NOT_FOUND, "There is nothing at this path.") })
+        .fallback(pages::nothing_here)
         .method_not_allowed_fallback(|| async {
             Failure::Http(StatusCode::METHOD_NOT_ALLOWED, "This path doesn't take this method.")
         })

@@ -1,5 +1,6 @@
 //! A file for each endpoint or subject; names are refusals.
 
+mod account;
 mod admin;
 mod algorithms;
 mod authorization;

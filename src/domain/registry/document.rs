@@ -44,6 +44,9 @@ pub struct TenantSection {
     pub enforcers: Vec<Enforcer>,
     /// Consents given by an administrator.
     pub consents: Vec<Consent>,
+    /// Those of them that were taken back, kept apart so that no rule finds them: to say what they were. In no document.
+    #[serde(skip)]
+    pub withdrawn_consents: Vec<Consent>,
     /// People who may sign in without any proof, on a server that is started with `--dev` alone.
     pub people: Vec<Person>,
     /// How clients that no administrator has registered may come in.

@@ -116,27 +116,24 @@ async fn progress(
         (None, Some(id)) => Withdrawn::Task(id),
         _ => return Err(Refusal::RequestMalformed.into()),
     };
+    // Only what is withdrawn is shown as such, whatever a link says.
     let (what, effect) = tokio::try_join!(
         described(node, tenant, &session, what),
-        account::effect(&node.server, tenant, seq)
+        account::effect_soon(&node.server, tenant, seq)
     )?;
     let progress = match effect {
-        Effect::InForce { since, after_ms, acknowledged, .. } => Progress::InForce {
-            since: since.unwrap_or(Timestamp(at)),
-            after_ms: after_ms.unwrap_or_default(),
-            enforcers: acknowledged,
-        },
+        Effect::InForce { watched, acknowledged } => {
+            Progress::InForce { since: watched, enforcers: acknowledged }
+        }
         Effect::Waiting { enforcers, acknowledged } => Progress::Waiting {
             applied: acknowledged,
-            waits_for: vec![if enforcers == 1 {
-                "1 enforcer".into()
-            } else {
-                format!("{enforcers} enforcers")
-            }],
+            waiting: enforcers,
             latest: Timestamp(at).plus(account::LATEST),
         },
     };
-    let html = WithdrawnPage { frame: frame(node, tenant, browser), what, at: Timestamp(at), progress };
+    let again = format!("{}/account/withdrawn?{query}", base(tenant));
+    let html =
+        WithdrawnPage { frame: frame(node, tenant, browser), what, at: Timestamp(at), progress, again };
     Ok(page(StatusCode::OK, html.render(), &[]))
 }
 

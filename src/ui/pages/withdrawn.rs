@@ -8,7 +8,7 @@ use super::frame::Frame;
 use crate::time::Timestamp;
 use crate::ui::moment::Readable as _;
 
-/// The page after a withdrawal. It loads itself again every second until it is in force everywhere.
+/// The page after a withdrawal.
 #[derive(Clone, Debug, Template)]
 #[template(path = "withdrawn.html")]
 pub struct Withdrawn {
@@ -20,6 +20,8 @@ pub struct Withdrawn {
     pub at: Timestamp,
     /// How far it has come.
     pub progress: Progress,
+    /// Where the page is looked at again.
+    pub again: String,
 }
 
 /// What was taken back.
@@ -48,10 +50,8 @@ pub enum What {
 pub enum Progress {
     /// Nothing accepts an affected token any more.
     InForce {
-        /// Since when.
-        since: Timestamp,
-        /// How long after it was durable, in milliseconds.
-        after_ms: u64,
+        /// Since when, and how long after it was durable, in milliseconds, if this server has watched it.
+        since: Option<(Timestamp, u64)>,
         /// How many enforcers have it.
         enforcers: usize,
     },
@@ -59,8 +59,8 @@ pub enum Progress {
     Waiting {
         /// How many enforcers have it.
         applied: usize,
-        /// Those that don't, by what people can be told of them: a resource's name, or an id.
-        waits_for: Vec<String>,
+        /// How many don't.
+        waiting: usize,
         /// When it is in force at the latest, whatever breaks.
         latest: Timestamp,
     },
@@ -72,15 +72,12 @@ impl Withdrawn {
         super::render(self)
     }
 
-    fn took(&self) -> String {
-        match self.progress {
-            Progress::InForce { after_ms: ms @ ..=999, .. } => format!("{ms} ms"),
-            Progress::InForce { after_ms: ms, .. } => format!("{}.{} s", ms / 1000, ms / 100 % 10),
-            Progress::Waiting { .. } => String::new(),
-        }
-    }
-
     fn is_waiting(&self) -> bool {
         matches!(self.progress, Progress::Waiting { .. })
     }
+}
+
+/// A duration, as people read it.
+fn took(ms: &u64) -> String {
+    if *ms < 1000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms / 100 % 10) }
 }

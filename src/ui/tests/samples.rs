@@ -203,6 +203,7 @@ fn consent() -> Consent {
     Consent {
         frame: frame(),
         request: "req_1".into(),
+        shown: "con_1 1800000000".into(),
         person: person(),
         client: Client {
             id: "https://editor.example/oauth/client.json".into(),
@@ -454,15 +455,12 @@ fn withdrawals() -> Vec<(&'static str, String)> {
         frame: frame(),
         what: What::Consent { holder: editor(), resource: tickets() },
         at: NOW,
-        progress: Progress::InForce { since: NOW, after_ms: 43, enforcers: 3 },
+        progress: Progress::InForce { since: Some((NOW, 43)), enforcers: 3 },
+        again: "/account/withdrawn?task=tsk_1&seq=7&at=1".into(),
     };
     let waiting = Withdrawn {
         what: What::Task { holder: triage(), purpose: "Close the duplicates of this week".into(), below: 2 },
-        progress: Progress::Waiting {
-            applied: 2,
-            waits_for: vec!["Tickets".into(), "mail-guard".into()],
-            latest: NOW.plus(31),
-        },
+        progress: Progress::Waiting { applied: 2, waiting: 1, latest: NOW.plus(31) },
         ..done.clone()
     };
     let hostile = Withdrawn {
@@ -471,10 +469,12 @@ fn withdrawals() -> Vec<(&'static str, String)> {
             purpose: HOSTILE.into(),
             below: 0,
         },
-        progress: Progress::InForce { since: NOW, after_ms: 12_345, enforcers: 0 },
+        progress: Progress::InForce { since: Some((NOW, 12_345)), enforcers: 0 },
         ..done.clone()
     };
+    let unwatched = Withdrawn { progress: Progress::InForce { since: None, enforcers: 3 }, ..done.clone() };
     vec![
+        ("withdrawn-unwatched", unwatched.render()),
         ("withdrawn", done.render()),
         ("withdrawn-waiting", waiting.render()),
         ("withdrawn-hostile", hostile.render()),
