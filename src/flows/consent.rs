@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::authorize::{ReturnAddress, waiting};
+use super::authorize::{ReturnAddress, Waiting, waiting};
 use super::clients::{KnownClient, Origin};
 use super::{FlowError, Server, Tenant, TenantState};
 use crate::domain::audit::{Event, EventKind};
@@ -38,12 +38,26 @@ pub struct Question {
     pub new_scope: Scope,
     /// The details that are new.
     pub new_details: AuthorizationDetails,
+    /// Whether the client wants the person to sign in anew, which has not happened since it asked.
+    pub must_sign_in: bool,
 }
 
 impl Question {
     /// Whether the person has said yes to all of it before.
     pub fn is_covered(&self) -> bool {
         self.given.is_some() && self.new_scope.is_empty() && self.new_details.is_empty()
+    }
+
+    /// What the page is about to show as given: an answer to it counts as long as that is still so.
+    pub fn shown(&self) -> String {
+        let given = |given: &GivenConsent| format!("{} {}", given.id, given.changed_at.0);
+        self.given.as_ref().map(given).unwrap_or_default()
+    }
+
+    /// The same question against what is given now.
+    fn again(self, state: &TenantState, given: Vec<GivenConsent>) -> Self {
+        let (given, new_scope, new_details) = compare(state, (&self.request, &self.client), given);
+        Self { given, new_scope, new_details, ..self }
     }
 
     /// Whether it may be answered without the person.
@@ -70,19 +84,30 @@ pub async fn question(
     (handle, browser): (&str, &Digest),
     session: &Session,
 ) -> Result<Question, FlowError> {
-    let (request, client, back) = waiting(server, tenant, handle, browser).await?;
-    let state = tenant.state();
+    let Waiting { request, client, back, opened_at } = waiting(server, tenant, handle, browser).await?;
     let mut tx = server.db.read().await?;
     let given = consents::of_user(&mut tx, &tenant.name, &session.user, server.clock.now()).await?;
     drop(tx);
+    let (given, new_scope, new_details) = compare(&tenant.state(), (&request, &client), given);
+    // OpenID Connect Core §3.1.2.1, `login`: "The Authorization Server SHOULD prompt the End-User for reauthentication."
+    let must_sign_in = request.prompt == Prompt::Login && session.signed_in_at < opened_at;
+    Ok(Question { request, client, back, given, new_scope, new_details, must_sign_in })
+}
+
+/// The yes that the question is about among those that the person has given, and what is new against it.
+fn compare(
+    state: &TenantState,
+    (request, client): (&AuthorizationRequest, &KnownClient),
+    given: Vec<GivenConsent>,
+) -> (Option<GivenConsent>, Scope, AuthorizationDetails) {
     let actor = request.requested_actor.as_deref().unwrap_or_default();
     let same = |given: &GivenConsent| {
         given.client_id == client.id && given.resource == request.resource && given.agent == actor
     };
     // The newest: an older one that overlaps with it has been widened instead of repeated.
     let given = given.into_iter().rev().find(same);
-    let (new_scope, new_details) = difference(&state, &request, given.as_ref());
-    Ok(Question { request, client, back, given, new_scope, new_details })
+    let (new_scope, new_details) = difference(state, request, given.as_ref());
+    (given, new_scope, new_details)
 }
 
 /// What is asked and not covered by what is given.
@@ -117,27 +142,41 @@ fn beyond(
     AuthorizationDetails::from_details(outside.cloned().collect()).unwrap_or_default()
 }
 
-/// A person's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes, for so many seconds.
-    Allow(i64),
-    /// No.
+    /// The person's yes, for so many seconds, to a page that has shown this much as given ([`Question::shown`]).
+    Allow(i64, String),
+    /// The person's no.
     Deny,
+    /// What the person has said before, where that covers all of it.
+    Before,
 }
 
-/// Writes down what the person has answered; where the browser goes then. Of two answers to one request one wins.
+/// What becomes of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It is written down, and the browser goes there.
+    GoTo(String),
+    /// What it was an answer to is no longer so: the person has to be shown how it is now.
+    AskAgain,
+}
+
+/// Writes down what the person has answered. Of two answers to one request one wins.
 pub async fn answer(
     server: &Server,
     tenant: &Tenant,
     (handle, browser): (&str, &Digest),
     session: &Session,
     answer: Answer,
-) -> Result<String, FlowError> {
+) -> Result<Answered, FlowError> {
     for _ in 0..ATTEMPTS {
         tenant.check_fresh(server)?;
         let state = tenant.state();
         let question = question(server, tenant, (handle, browser), session).await?;
+        if question.must_sign_in {
+            return Err(Refusal::SessionMissing.into());
+        }
         let now = server.clock.now();
         let mut tx = server.db.write().await?;
         let mut head = tenants::lock(&mut tx, &tenant.name).await?;
@@ -154,6 +193,17 @@ pub async fn answer(
         {
             return Err(Refusal::AuthorizationRequestGone.into());
         }
+        // Under the lock nobody gives or withdraws: what is given now is what counts.
+        let given = consents::of_user(&mut tx, &tenant.name, &session.user, now).await?;
+        let question = question.again(&state, given);
+        let still_so = match &answer {
+            Answer::Allow(_, shown) => *shown == question.shown(),
+            Answer::Before => question.answers_itself(),
+            Answer::Deny => true,
+        };
+        if !still_so {
+            return Ok(Answered::AskAgain);
+        }
         let mut event = event_of(&question, session);
         event.rev = Some(head.rev.clone());
         let to = match answer {
@@ -161,13 +211,20 @@ pub async fn answer(
                 event = event.refused(Refusal::ConsentDenied.rule());
                 question.back.refused(Refusal::ConsentDenied)
             }
-            Answer::Allow(seconds) => {
+            Answer::Allow(..) | Answer::Before => {
                 // Whoever was switched off while the page was open has not agreed to anything.
                 if state.registry.is_disabled(&session.user) || state.registry.is_session_ended(&session.id) {
                     return Err(Refusal::SessionMissing.into());
                 }
+                let types = &state.registry.detail_types;
+                // What the person has chosen now counts, be it shorter than before.
+                let until = match (&answer, &question.given) {
+                    (Answer::Allow(seconds, _), _) => now.plus(*seconds),
+                    (_, Some(given)) => given.expires_at,
+                    (_, None) => now,
+                };
                 let consent =
-                    agree(server, (&mut tx, &tenant.name), &question, session, (seconds, now)).await?;
+                    agree((server, types), (&mut tx, &tenant.name), &question, session, (until, now)).await?;
                 event.consent = Some(consent.id.clone());
                 event.exp = Some(consent.expires_at);
                 let code = code(server, (&mut tx, &tenant.name), (&question, session), &consent, now).await?;
@@ -176,7 +233,7 @@ pub async fn answer(
         };
         write(&mut tx, &mut head, &event, now).await?;
         tx.commit().await?;
-        return Ok(to);
+        return Ok(Answered::GoTo(to));
     }
     Err(Refusal::Overloaded.into())
 }
@@ -186,25 +243,26 @@ async fn write(tx: &mut Tx, head: &mut Head, event: &Event, now: Timestamp) -> R
     Ok(tenants::save(tx, head).await?)
 }
 
-/// The person's yes: a new one, or the one that there is, widened.
+/// The person's yes: a new one, or the one that there is, widened, and until when the person has chosen.
 async fn agree(
-    server: &Server,
+    (server, types): (&Server, &DetailTypes),
     (tx, tenant): (&mut Tx, &str),
     question: &Question,
     session: &Session,
-    (seconds, now): (i64, Timestamp),
+    (expires_at, now): (Timestamp, Timestamp),
 ) -> Result<GivenConsent, FlowError> {
     let request = &question.request;
-    let expires_at = now.plus(seconds);
     if let Some(given) = &question.given {
         let scope = given.scope.iter().chain(request.scope.iter());
-        let details = given.authorization_details.iter().chain(question.new_details.iter());
+        // What lies within the new isn't listed twice.
+        let kept = beyond(types, &given.authorization_details, &question.new_details);
+        let details = kept.iter().chain(question.new_details.iter());
         let wider = GivenConsent {
             scope: Scope::from_tokens(scope.collect::<std::collections::BTreeSet<_>>()).unwrap_or_default(),
             authorization_details: AuthorizationDetails::from_details(details.cloned().collect())
                 .map_err(|_| Refusal::DetailsMalformed)?,
             changed_at: now,
-            expires_at: given.expires_at.max(expires_at),
+            expires_at,
             ..given.clone()
         };
         if consents::widen(tx, tenant, &wider).await? {

@@ -9,7 +9,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::registry::Registry;
 use crate::flows::Tenant;
 use crate::flows::clients::{KnownClient, Origin};
-use crate::flows::consent::{self, Answer, DEFAULT_EXPIRY, EXPIRIES, Question};
+use crate::flows::consent::{self, Answer, Answered, DEFAULT_EXPIRY, EXPIRIES, Question};
 use crate::http::answer::Failure;
 use crate::http::browser::{Browser, ProtectedForm, page, see_other};
 use crate::http::extract::InTenant;
@@ -49,10 +49,17 @@ async fn ask(
         return Ok(see_other(&format!("{}/sign-in?request={handle}", base(tenant))));
     };
     let place = (handle, &browser.digest());
-    let question = consent::question(&node.server, tenant, place, &session).await?;
+    let mut question = consent::question(&node.server, tenant, place, &session).await?;
+    if question.must_sign_in {
+        return Ok(see_other(&format!("{}/sign-in?request={handle}", base(tenant))));
+    }
     if question.answers_itself() {
-        let to = consent::answer(&node.server, tenant, place, &session, Answer::Allow(0)).await?;
-        return Ok(see_other(&to));
+        match consent::answer(&node.server, tenant, place, &session, Answer::Before).await? {
+            Answered::GoTo(to) => return Ok(see_other(&to)),
+            Answered::AskAgain => {
+                question = consent::question(&node.server, tenant, place, &session).await?;
+            }
+        }
     }
     if question.request.prompt == Prompt::None {
         return Ok(see_other(&question.back.refused(Refusal::ConsentRequired)));
@@ -80,12 +87,17 @@ async fn answered(node: &Node, tenant: &Tenant, form: &ProtectedForm) -> Result<
     let session = session.ok_or(Refusal::SessionMissing)?;
     let handle = form.field("request")?.ok_or(Refusal::AuthorizationRequestGone)?;
     let answer = match form.field("decision")?.as_deref() {
-        Some("allow") => Answer::Allow(expiry(form.field("expiry")?.as_deref())?),
+        Some("allow") => {
+            Answer::Allow(expiry(form.field("expiry")?.as_deref())?, form.field("shown")?.unwrap_or_default())
+        }
         Some("deny") => Answer::Deny,
         _ => return Err(Refusal::RequestMalformed.into()),
     };
     let place = (handle.as_str(), &form.browser.digest());
-    Ok(consent::answer(&node.server, tenant, place, &session, answer).await?)
+    match consent::answer(&node.server, tenant, place, &session, answer).await? {
+        Answered::GoTo(to) => Ok(to),
+        Answered::AskAgain => Ok(format!("{}/consent?request={handle}", base(tenant))),
+    }
 }
 
 /// One of the choices that were offered, and nothing else.
@@ -125,6 +137,7 @@ fn view(
     Consent {
         frame: frame(node, tenant, browser),
         request: handle.to_owned(),
+        shown: question.shown(),
         person: person(&state, session),
         client: client(&question.client, registry),
         returns_to: returns_to(question.back.uri()),

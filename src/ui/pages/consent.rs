@@ -16,6 +16,8 @@ pub struct Consent {
     pub frame: Frame,
     /// The hidden field `request`.
     pub request: String,
+    /// The hidden field `shown`: against what the question is put.
+    pub shown: String,
     /// Who is asked.
     pub person: Person,
     /// Who asks.
