@@ -10,7 +10,7 @@ use crate::domain::refusal::Refusal;
 use crate::protocol::strict_json;
 use crate::storage::{audit, clients, tenants};
 
-/// Clients that a tenant has room for. Those that nobody has ever said yes to make room after a day.
+/// Clients that a tenant has room for. Those to whom nobody's yes holds make room after a day.
 pub const MOST: i64 = 10_000;
 
 /// Registers a client. What comes back is its id and its metadata as they were taken (RFC 7591 §3.2.1).

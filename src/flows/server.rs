@@ -212,11 +212,14 @@ impl Server {
             crate::storage::leases::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             crate::storage::grants::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             crate::storage::sessions::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
+            // Long enough to tell a person, or an auditor, what it was.
+            crate::storage::consents::prune(&mut tx, &tenant.name, now.plus(-90 * DAY)).await?;
             crate::storage::clients::prune(&mut tx, &tenant.name, now.plus(-DAY)).await?;
             // Far longer than any identity provider's token of an ended session is valid.
             crate::storage::registry::prune_sessions(&mut tx, &tenant.name, now.plus(-90 * DAY)).await?;
         }
-        crate::storage::requests::prune(&mut tx, now.plus(-HOUR)).await?;
+        // Strangers make these: none stays longer than it is good for.
+        crate::storage::requests::prune(&mut tx, now).await?;
         crate::storage::logins::prune(&mut tx, now.plus(-HOUR)).await?;
         tx.commit().await
     }

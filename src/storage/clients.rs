@@ -45,7 +45,7 @@ pub async fn count(tx: &mut Tx, tenant: &str) -> Result<i64, StorageError> {
     Ok(count)
 }
 
-/// Forgets those from before then that nobody has ever said yes to.
+/// Forgets those from before then to whom nobody's yes has held since then.
 pub async fn prune(tx: &mut Tx, tenant: &str, before: Timestamp) -> Result<u64, StorageError> {
     Ok(execute!(tx, sql::REGISTERED_CLIENTS_PRUNE, tenant, before.0)?)
 }

@@ -129,6 +129,11 @@ pub async fn of_user(
     rows.into_iter().map(GivenConsent::try_from).collect()
 }
 
+/// Forgets those that ended before then.
+pub async fn prune(tx: &mut Tx, tenant: &str, before: Timestamp) -> Result<u64, StorageError> {
+    Ok(execute!(tx, sql::CONSENTS_PRUNE, tenant, before.0)?)
+}
+
 /// Withdraws a consent; whether it held.
 pub async fn withdraw(tx: &mut Tx, tenant: &str, id: &str, now: Timestamp) -> Result<bool, StorageError> {
     Ok(execute!(tx, sql::CONSENT_WITHDRAW, tenant, id, now.0)? == 1)

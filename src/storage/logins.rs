@@ -56,6 +56,18 @@ pub async fn insert(tx: &mut Tx, tenant: &str, login: &NewLogin<'_>) -> Result<(
     Ok(())
 }
 
+/// Whether this browser is waited for.
+pub async fn waits(
+    tx: &mut Tx,
+    tenant: &str,
+    state: &Digest,
+    browser: &str,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let row = fetch!(fetch_optional, tx, (i32,), sql::LOGIN_WAITS, tenant, state.hex(), now.0, browser)?;
+    Ok(row.is_some())
+}
+
 /// Takes up a browser that comes back: once, in time, and only the one that was sent. One statement.
 pub async fn redeem(
     tx: &mut Tx,

@@ -30,11 +30,14 @@ pub async fn put(
     Ok(())
 }
 
-/// What revocation has switched off.
-pub async fn suspensions(tx: &mut Tx, tenant: &str) -> Result<Vec<(ScopeKind, String)>, StorageError> {
-    let rows = fetch!(fetch_all, tx, (String, String), sql::SUSPENSIONS, tenant)?;
-    let known = |(kind, id): (String, String)| match ScopeKind::parse(&kind) {
-        Some(kind) => Ok((kind, id)),
+/// What revocation has switched off, and when.
+pub async fn suspensions(
+    tx: &mut Tx,
+    tenant: &str,
+) -> Result<Vec<(ScopeKind, String, Timestamp)>, StorageError> {
+    let rows = fetch!(fetch_all, tx, (String, String, i64), sql::SUSPENSIONS, tenant)?;
+    let known = |(kind, id, at): (String, String, i64)| match ScopeKind::parse(&kind) {
+        Some(kind) => Ok((kind, id, Timestamp(at))),
         None => Err(StorageError::Damaged(format!("suspension of {kind}"))),
     };
     rows.into_iter().map(known).collect()

@@ -33,7 +33,7 @@ statements! {
     REGISTRY_ENTRIES = "SELECT kind, id, body FROM registry WHERE tenant = $1 ORDER BY kind, id";
     REGISTRY_PUT = "INSERT INTO registry (tenant, kind, id, body, updated_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant, kind, id) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at";
-    SUSPENSIONS = "SELECT scope_kind, scope_id FROM suspensions WHERE tenant = $1";
+    SUSPENSIONS = "SELECT scope_kind, scope_id, at FROM suspensions WHERE tenant = $1";
     SUSPEND = "INSERT INTO suspensions (tenant, scope_kind, scope_id, seq, at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant, scope_kind, scope_id) DO UPDATE SET seq = excluded.seq, at = excluded.at";
     /// What a session has left behind; nothing valid can name it any more.
@@ -123,6 +123,8 @@ statements! {
 
     LOGIN_INSERT = "INSERT INTO upstream_logins (tenant, state, idp, request, browser, nonce, verifier, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    LOGIN_WAITS = "SELECT 1 FROM upstream_logins WHERE tenant = $1 AND state = $2 AND redeemed_at IS NULL AND expires_at > $3
+        AND browser = $4";
     LOGIN_REDEEM = "UPDATE upstream_logins SET redeemed_at = $3 WHERE tenant = $1 AND state = $2 AND redeemed_at IS NULL
         AND expires_at > $3 AND browser = $4 RETURNING idp, request, nonce, verifier";
     LOGINS_PRUNE = "DELETE FROM upstream_logins WHERE expires_at < $1";
@@ -154,6 +156,8 @@ statements! {
         expires_at, withdrawn_at FROM consents WHERE tenant = $1 AND user_id = $2 AND withdrawn_at IS NULL AND expires_at > $3
         ORDER BY id LIMIT 1000";
     CONSENT_WITHDRAW = "UPDATE consents SET withdrawn_at = $3 WHERE tenant = $1 AND id = $2 AND withdrawn_at IS NULL";
+
+    CONSENTS_PRUNE = "DELETE FROM consents WHERE tenant = $1 AND (expires_at < $2 OR withdrawn_at < $2)";
 
     CODE_INSERT = "INSERT INTO authorization_codes (tenant, hash, body, expires_at) VALUES ($1, $2, $3, $4)";
     CODE = "SELECT body, expires_at, redeemed_at FROM authorization_codes WHERE tenant = $1 AND hash = $2";
@@ -187,7 +191,7 @@ statements! {
     REGISTERED_CLIENT = "SELECT body, created_at FROM registered_clients WHERE tenant = $1 AND id = $2";
     REGISTERED_CLIENTS = "SELECT count(*) FROM registered_clients WHERE tenant = $1";
     REGISTERED_CLIENTS_PRUNE = "DELETE FROM registered_clients WHERE tenant = $1 AND created_at < $2
-        AND id NOT IN (SELECT client_id FROM consents WHERE tenant = $1)";
+        AND id NOT IN (SELECT client_id FROM consents WHERE tenant = $1 AND withdrawn_at IS NULL AND expires_at >= $2)";
 
     AUDIT_INSERT = "INSERT INTO audit (tenant, seq, at, body, hash)
         SELECT $1, value->>0, value->>1, value->>2, value->>3 FROM json_each($2)",

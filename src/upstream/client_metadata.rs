@@ -69,6 +69,8 @@ pub struct ClientDocuments {
     fetcher: Fetcher,
     slots: Cache<String, Arc<Mutex<Slot>>>,
     under_way: Semaphore,
+    /// Of documents that were good before: strangers can name any number of others.
+    renewals: Semaphore,
     /// The keys at documents' `jwks_uri`: apart from those that the registry names, so that strangers can't push those out.
     pub keys: Keys,
 }
@@ -81,6 +83,7 @@ impl ClientDocuments {
             fetcher,
             slots: Cache::new(DOCUMENTS),
             under_way: Semaphore::new(UNDER_WAY),
+            renewals: Semaphore::new(UNDER_WAY),
         }
     }
 
@@ -95,7 +98,11 @@ impl ClientDocuments {
         }
         let last_good = slot.good.take().filter(|(_, until)| now < until.plus(GRACE));
         let rests = slot.failed.is_some_and(|failed| now.since(failed) < REST);
-        let read = if rests { Err(DocumentError::Resting) } else { self.read(url).await };
+        let read = match (rests, &last_good) {
+            (true, _) => Err(DocumentError::Resting),
+            (false, Some(_)) => self.read(url, &self.renewals).await,
+            (false, None) => self.read(url, &self.under_way).await,
+        };
         match (read, last_good) {
             (Ok((metadata, lifetime)), _) => {
                 let metadata = Arc::new(metadata);
@@ -113,8 +120,8 @@ impl ClientDocuments {
         }
     }
 
-    async fn read(&self, url: &str) -> Result<(ClientMetadata, Duration), DocumentError> {
-        let _one_of_few = self.under_way.try_acquire().map_err(|_| DocumentError::Busy)?;
+    async fn read(&self, url: &str, places: &Semaphore) -> Result<(ClientMetadata, Duration), DocumentError> {
+        let _one_of_few = places.try_acquire().map_err(|_| DocumentError::Busy)?;
         let document = self.fetcher.document(url, LARGEST).await?;
         let metadata = ClientMetadata::from_document(url, &document.members)?;
         Ok((metadata, lifetime(document.cache_control.as_deref())))

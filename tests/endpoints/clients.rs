@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use taskpass::protocol::token_type::JWT_BEARER;
 use taskpass::time::monotonic;
 
-use crate::harness::{Form, Key, Reply, Site, TICKETS, World, assert_refused, on_both_engines};
+use crate::harness::{
+    Browser, Form, Key, Reply, Site, TICKETS, World, asking_with, assert_refused, authorize, on_both_engines,
+};
 
 on_both_engines!(
     a_client_is_known_by_its_document,
@@ -23,6 +25,8 @@ on_both_engines!(
     refuses_documents_where_they_are_switched_off,
     redirect_uris_match_to_the_byte_but_for_a_loopback_port,
     a_client_with_keys_proves_who_it_is,
+    a_client_with_keys_hands_its_grant_back,
+    a_stranger_makes_no_redirector_of_us,
     refuses_proofs_that_are_not_the_clients,
     a_revoked_client_stays_revoked_whatever_it_says,
     the_registry_refuses_clients_that_do_not_hold_together,
@@ -521,6 +525,45 @@ async fn a_client_with_keys_proves_who_it_is(world: &mut World) {
         let form = by_keys(world, client, &first).set("client_assertion", claims(client));
         assert_eq!(world.post(&form).await.status, 201);
     }
+}
+
+async fn a_client_with_keys_hands_its_grant_back(world: &mut World) {
+    let site = trusting(world).await;
+    let key = Key::generate();
+    let keys = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": key.set() });
+    let client = publish(&site, "/client", keys);
+    let mut browser = Browser::of(world, world, "alice").await;
+    let code = browser.code(&asking_with(&[("client_id", client.as_str())])).await;
+    let proved = |form: Form| {
+        let assertion = key.sign("client-authentication+jwt", &world.assertion_claims(&client));
+        form.add("client_assertion_type", JWT_BEARER).add("client_assertion", assertion)
+    };
+    let redeem = world.redeem(&code).without("client_id");
+    let bought = world.post(&proved(redeem)).await.ok();
+    let refresh = bought.json["refresh_token"].as_str().unwrap();
+    let hand_back = || world.bare("/oauth/revoke").add("token", refresh);
+    world
+        .refuses(
+            &hand_back().add("client_id", &client),
+            401,
+            "invalid_client",
+            "client_authentication_missing",
+        )
+        .await;
+    world.post(&proved(hand_back())).await.ok();
+    assert!(!world.is_active(&bought.token()).await);
+}
+
+async fn a_stranger_makes_no_redirector_of_us(world: &mut World) {
+    let site = trusting(world).await;
+    let client = publish(&site, "/client.json", json!({}));
+    let wrong = asking_with(&[("client_id", client.as_str()), ("response_type", "token")]);
+    let mut nobody = Browser::new(world);
+    nobody.get(&authorize(&nobody, &wrong)).await.assert_error("response_type_unsupported");
+    let mut alice = Browser::of(world, world, "alice").await;
+    alice.get(&authorize(&alice, &wrong)).await.assert_back("unsupported_response_type");
+    let registered = asking_with(&[("response_type", "token")]);
+    nobody.get(&authorize(&nobody, &registered)).await.assert_back("unsupported_response_type");
 }
 
 async fn refuses_proofs_that_are_not_the_clients(world: &mut World) {

@@ -247,7 +247,7 @@ async fn there_is_room_for_so_many_and_the_unused_make_room(world: &mut World) {
     let used = registered(world, json!({})).await;
     let unused = registered(world, json!({})).await;
     let consents = world.tamper("INSERT INTO consents (tenant, id, user_id, client_id, client_name, agent, resource, scope,
-        authorization_details, given_at, changed_at, expires_at) SELECT tenant, 'con_1', 'usr_1', id, '', '', 'https://a.example', '', '[]', 0, 0, 0
+        authorization_details, given_at, changed_at, expires_at) SELECT tenant, 'con_1', 'usr_1', id, '', '', 'https://a.example', '', '[]', 0, 0, 1900000000
         FROM registered_clients ORDER BY id LIMIT 1").await;
     assert_eq!(consents, 1);
     let kept = if used < unused { &used } else { &unused };

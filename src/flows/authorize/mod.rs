@@ -15,6 +15,7 @@ use crate::domain::refusal::Refusal;
 use crate::secret::{Digest, Secret};
 use crate::storage::journal::{Entry, Outcome};
 use crate::storage::requests::{self, StoredRequest};
+use crate::time::Timestamp;
 
 /// The prefix of the handle under which a request waits in a browser.
 const HANDLE_PREFIX: &str = "tpq";
@@ -66,7 +67,11 @@ pub async fn push(
     let claimed = super::client_authentication::claimed(&state, credentials.assertion);
     let proved = authenticate_client(server, tenant, &state, credentials, now).await;
     let (client, mark) = recorder.stranger(claimed, proved).await?;
-    server.limits.token.take(&tenant.name, &format!("par {}", client.id))?;
+    // A public client's name is no proof: whoever says it must not use up the client's own share.
+    match client.confidential {
+        true => server.limits.token.take(&tenant.name, &format!("par {}", client.share()))?,
+        false => server.limits.strangers.take_many(&tenant.name, "par", form.weight())?,
+    }
     // RFC 9126 §2.1: "The `request_uri` authorization request parameter MUST NOT be provided in this case".
     let checked = if form.request_uri.is_some() {
         Err(Refusal::RequestUriNotAccepted)
@@ -160,24 +165,37 @@ async fn pushed(
     Ok(AuthorizationRequest { pushed: Some(hash.hex()), ..stored.request })
 }
 
-/// A request that waits in this browser, and where its client wants the browser back.
+/// A request that waits in a browser.
+#[derive(Debug)]
+pub struct Waiting {
+    /// What is asked.
+    pub request: AuthorizationRequest,
+    /// By whom.
+    pub client: KnownClient,
+    /// Where its client wants the browser back.
+    pub back: ReturnAddress,
+    /// When it came.
+    pub opened_at: Timestamp,
+}
+
+/// The request that waits in this browser under this handle.
 pub async fn waiting(
     server: &Server,
     tenant: &Tenant,
     handle: &str,
     browser: &Digest,
-) -> Result<(AuthorizationRequest, KnownClient, ReturnAddress), FlowError> {
+) -> Result<Waiting, FlowError> {
     let mut tx = server.db.read().await?;
     let stored = requests::find(&mut tx, &tenant.name, &Digest::of(handle.as_bytes())).await?;
     drop(tx);
     let now = server.clock.now();
     let ours = |stored: &StoredRequest| stored.browser.as_deref() == Some(&browser.hex());
     let stored = stored.filter(|stored| ours(stored) && now < stored.expires_at);
-    let request = stored.ok_or(Refusal::AuthorizationRequestGone)?.request;
+    let StoredRequest { request, expires_at, .. } = stored.ok_or(Refusal::AuthorizationRequestGone)?;
     // The client may have been switched off, or have lost its redirect URI, while the person was signing in.
     let client = clients::find(server, tenant, &tenant.state(), &request.client_id).await?;
     let back = ReturnAddress::of(tenant, &client, Some(&request.redirect_uri), request.state.as_deref())?;
-    Ok((request, client, back))
+    Ok(Waiting { request, client, back, opened_at: expires_at.plus(-REQUEST_LIFETIME) })
 }
 
 /// Whether the client wants to hear that nobody is signed in, rather than have somebody asked.

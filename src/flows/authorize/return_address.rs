@@ -2,7 +2,7 @@
 
 use crate::domain::refusal::Refusal;
 use crate::flows::Tenant;
-use crate::flows::clients::KnownClient;
+use crate::flows::clients::{KnownClient, Origin};
 use crate::protocol::redirect_uri;
 use crate::secret::Secret;
 
@@ -12,6 +12,7 @@ pub struct ReturnAddress {
     uri: String,
     state: Option<String>,
     issuer: String,
+    trusted: bool,
 }
 
 impl ReturnAddress {
@@ -29,12 +30,23 @@ impl ReturnAddress {
         if !client.redirect_uris.iter().any(|registered| redirect_uri::matches(registered, given)) {
             return Err(Refusal::RedirectUriNotRegistered);
         }
-        Ok(Self { uri: given.to_owned(), state: state.map(str::to_owned), issuer: tenant.issuer.clone() })
+        Ok(Self {
+            uri: given.to_owned(),
+            state: state.map(str::to_owned),
+            issuer: tenant.issuer.clone(),
+            trusted: client.origin == Origin::Registered,
+        })
     }
 
     /// The redirect URI.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// Whether an administrator has registered it. Whoever describes or registers a client chooses its address, so that a
+    /// link to us would lead anywhere.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// Back with a code.

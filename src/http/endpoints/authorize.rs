@@ -65,9 +65,9 @@ async fn opened(
     let params = Params::parse(parameters).map_err(Refusal::from);
     let params = recorder.stranger(None, params).await?;
     let form = recorder.stranger(None, AuthorizationForm::from_params(&params)).await?;
-    let claimed = form.client_id.map(|id| id.chars().take(2048).collect::<String>());
+    let claimed = form.client_id.map(|id| id.chars().take(512).collect::<String>());
     // Each request is a row until it is answered or forgotten.
-    node.server.limits.strangers.take(&tenant.name, "authorize")?;
+    node.server.limits.strangers.take_many(&tenant.name, "authorize", form.weight())?;
     match authorize::open(&node.server, tenant, &form, &browser.digest()).await {
         Ok(opened) => next(node, tenant, browser, headers, &opened).await,
         Err(Stop::Here(error)) => {
@@ -77,6 +77,10 @@ async fn opened(
         Err(Stop::Back(back, refusal)) => {
             // Written down, and told to the client rather than to the person.
             let _ = recorder.stranger(claimed, Err::<(), _>(refusal)).await;
+            // RFC 9700 §4.11.2: the server "SHOULD only automatically redirect the user agent if it trusts the redirection URI".
+            if !back.is_trusted() && signed_in(node, tenant, browser, headers).await?.is_none() {
+                return Err(refusal.into());
+            }
             Ok(back.refused(refusal))
         }
     }
@@ -94,7 +98,7 @@ async fn next(
     match (session, opened.request.prompt) {
         (None, Prompt::None) => {
             let waiting = authorize::waiting(&node.server, tenant, handle, &browser.digest()).await?;
-            Ok(waiting.2.refused(Refusal::LoginRequired))
+            Ok(waiting.back.refused(Refusal::LoginRequired))
         }
         (None, _) | (Some(_), Prompt::Login) => Ok(format!("{base}/sign-in?request={handle}")),
         (Some(_), _) => Ok(format!("{base}/consent?request={handle}")),

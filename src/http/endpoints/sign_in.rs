@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::domain::audit::EventKind;
 use crate::domain::authorization::AuthorizationRequest;
 use crate::domain::refusal::Refusal;
-use crate::flows::authorize::waiting;
+use crate::flows::authorize::{self, waiting};
 use crate::flows::clients::{KnownClient, Origin};
 use crate::flows::sign_in::{self, Answer, Choice, SignedIn};
 use crate::flows::{Recorder, Tenant, TenantState, sessions};
@@ -55,7 +55,8 @@ async fn begin(node: &Node, tenant: &Tenant, browser: &Browser, wish: Wish<'_>) 
     let (state, mut view, mut targets) = (tenant.state(), None, Vec::new());
     let mut hint = wish.login_hint.map(str::to_owned);
     if let Some(handle) = wish.request {
-        let (request, client, back) = waiting(&node.server, tenant, handle, &browser.digest()).await?;
+        let authorize::Waiting { request, client, back, .. } =
+            waiting(&node.server, tenant, handle, &browser.digest()).await?;
         // Whoever has agreed before goes straight on to the client; in development a form leads there.
         targets.extend(redirect_uri::origin(back.uri()));
         view = Some(waiter(handle, &request, client));
