@@ -16,7 +16,7 @@ use crate::protocol::resource::ResourceUri;
 use crate::protocol::scope::Scope;
 use crate::time::Timestamp;
 use bounds::Bounds;
-pub(crate) use bounds::names_other_location;
+pub(crate) use bounds::{names_other_location, without_disabled_tools};
 
 /// A person whom a trusted identity provider has vouched for.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,9 @@ pub struct UpstreamUser {
     pub subject: String,
     /// The person's groups there.
     pub groups: Vec<String>,
-    /// The person's session there.
+    /// When the token that vouches for the person was issued, if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// Our own id of the person's session there.
     pub sid: Option<String>,
     /// What the person has said yes to here, as far as it was looked up.
     pub given: Vec<Consent>,
@@ -202,14 +204,16 @@ fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(Str
     if registry.is_disabled(&sub) {
         return Err(Refusal::UserDisabled);
     }
-    let ended = match subject {
-        Subject::Upstream(user) => {
-            user.sid.as_deref().is_some_and(|sid| registry.is_session_ended_at(&user.issuer, sid))
-        }
-        Subject::Token(token, _, _) => token.sid.as_deref().is_some_and(|sid| registry.is_session_ended(sid)),
-        Subject::Nobody => false,
+    let sid = match subject {
+        Subject::Upstream(user) => user.sid.as_deref(),
+        Subject::Token(token, _, _) => token.sid.as_deref(),
+        Subject::Nobody => None,
     };
-    if ended {
+    let logged_out = match subject {
+        Subject::Upstream(user) => registry.is_logged_out(&user.id, user.issued_at),
+        Subject::Token(..) | Subject::Nobody => false,
+    };
+    if logged_out || sid.is_some_and(|sid| registry.is_session_ended(sid)) {
         return Err(Refusal::SubjectTokenRevoked);
     }
     Ok((sub, standing))

@@ -34,7 +34,8 @@ pub struct IdJag {
     pub jti: String,
     /// When it ends.
     pub exp: NumericDate,
-    iat: NumericDate,
+    /// When it was issued.
+    pub iat: NumericDate,
     nbf: Option<NumericDate>,
     resource: Option<Audience>,
     scope: Option<String>,

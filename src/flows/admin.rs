@@ -152,7 +152,7 @@ async fn suspended_notes(
     let suspended = registry::suspensions(tx, tenant).await?;
     let named =
         |kind: &str, id: &str| wanted.iter().any(|(other, name, _)| other.as_str() == kind && name == id);
-    let notes = suspended.iter().filter(|(kind, id)| named(kind.as_str(), id)).map(|(kind, id)| {
+    let notes = suspended.iter().filter(|(kind, id, _)| named(kind.as_str(), id)).map(|(kind, id, _)| {
         format!(
             "{} {id} stays switched off by a revocation; `taskpass reinstate --{} {id}` lifts it",
             kind.as_str(),

@@ -33,7 +33,7 @@ pub use limits::{Limiter, Limits};
 pub use own_token::{Verified, verify as verify_own_token};
 pub use refusals::Recorder;
 pub use server::{Server, Settings};
-pub use tenant::{Tenant, TenantState};
+pub use tenant::{DEVELOPMENT, Tenant, TenantState};
 
 use std::sync::Arc;
 

@@ -80,7 +80,7 @@ async fn try_to_revoke(server: &Server, tenant: &Tenant, order: &Order<'_>) -> R
             }
             head.registry_version += 1;
         }
-        ScopeKind::Consent if tenant.state().registry.consent(order.id).is_none() => {
+        ScopeKind::Consent if tenant.state().registry.listed_consent(order.id).is_none() => {
             if !consents::withdraw(&mut tx, &tenant.name, order.id, now).await? {
                 return Err(Refusal::EntryUnknown.into());
             }
@@ -136,12 +136,14 @@ fn check_known(tenant: &Tenant, order: &Order<'_>) -> Result<(), Refusal> {
             registry.resource(uri).is_some_and(|resource| resource.tool(tool).is_some())
         }),
         // What a person has given stands in the database, and is looked for there.
-        ScopeKind::Consent => registry.consent(order.id).is_some() || is_given(order.id),
-        // People may be cut before they are first seen, sessions and tasks after they were forgotten.
+        ScopeKind::Consent => registry.listed_consent(order.id).is_some() || is_given(order.id),
+        // People and sessions may be cut before they are first seen, and tasks after they were forgotten.
         ScopeKind::User => order.id.starts_with("usr_") && order.id.len() == 26,
-        ScopeKind::Key | ScopeKind::Session | ScopeKind::Task | ScopeKind::Token => {
-            !order.id.is_empty() && order.id.len() <= 512
+        // The identity provider's own `sid` would cut nothing: no token has it.
+        ScopeKind::Session => {
+            (order.id.starts_with("ses_") || order.id.starts_with("ups_")) && order.id.len() <= 64
         }
+        ScopeKind::Key | ScopeKind::Task | ScopeKind::Token => !order.id.is_empty() && order.id.len() <= 512,
     };
     if known { Ok(()) } else { Err(Refusal::EntryUnknown) }
 }
@@ -197,7 +199,10 @@ pub(super) async fn end_task(
     let now = server.clock.now();
     let mut tx = server.db.control().await?;
     let mut head = tenants::lock(&mut tx, &tenant.name).await?;
-    tasks::end(&mut tx, &tenant.name, task, now).await?;
+    // What is over was cut when it ended: a thief's second try makes no second entry.
+    if !tasks::end(&mut tx, &tenant.name, task, now).await? {
+        return Ok(());
+    }
     cut(&mut tx, &mut head, &[(ScopeKind::Task, task.to_owned())], (reason, "taskpass"), now).await?;
     tx.commit().await?;
     server.refresh().await

@@ -93,7 +93,7 @@ fn check(server: &Server, tenant: &Tenant, state: &TenantState, session: &Sessio
     if state.registry.is_disabled(&session.user) {
         return Err(Refusal::UserDisabled);
     }
-    let ended = |sid: &str| state.registry.is_session_ended_at(&session.issuer, sid);
+    let ended = |sid: &str| state.registry.is_session_ended(sid);
     if ended(&session.id) || session.upstream_sid.as_deref().is_some_and(ended) {
         return Err(Refusal::SessionMissing);
     }

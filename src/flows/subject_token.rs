@@ -8,7 +8,7 @@ use super::{FlowError, Server, Tenant, TenantState, own_token, svid};
 use crate::domain::exchange::{Subject, UpstreamUser};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{Consent, Grantee, IdentityProvider, Principal, Status};
-use crate::domain::user::user_id;
+use crate::domain::user::{upstream_session_id, user_id};
 use crate::jose::Unverified;
 use crate::protocol::claims::AccessTokenClaims;
 use crate::protocol::token_type::TokenType;
@@ -208,7 +208,8 @@ async fn upstream(
         issuer: issuer.to_owned(),
         subject: subject.to_owned(),
         groups,
-        sid: claims.sid,
+        issued_at: claims.iat.map(|iat| iat.0),
+        sid: claims.sid.map(|sid| upstream_session_id(&tenant.name, issuer, &sid)),
         given: Vec::new(),
     }))
 }

@@ -1,6 +1,6 @@
 //! One tenant on this node: its view of the revocation log, its registry, policy and keys.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -26,7 +26,7 @@ use crate::protocol::claims::Rev;
 use crate::secret::Digest;
 use crate::storage::tenants::Head;
 use crate::storage::{StorageError, Tx, cutoffs, registry, tenants};
-use crate::time::Uptime;
+use crate::time::{Timestamp, Uptime};
 
 /// What a decision reads beside the log; replaced as a whole when any of it changes.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct TenantState {
 }
 
 /// The identity provider of `serve --dev`: nobody proves anything to it.
-pub(super) const DEVELOPMENT: &str = "dev";
+pub const DEVELOPMENT: &str = "dev";
 
 impl TenantState {
     /// Whether people who came through this identity provider are still let in.
@@ -206,7 +206,8 @@ async fn load_state(server: &Server, tx: &mut Tx, head: &Head) -> Result<TenantS
     let mut section = TenantSection::from_entries(&head.tenant, entries).map_err(damaged)?;
     let disabled = switch_off(&mut section, &suspended);
     let policy = Policy::compile(section.policies.as_deref()).map_err(damaged)?;
-    let registry = Registry::compile(head.registry_version, section, disabled).map_err(damaged)?;
+    let mut registry = Registry::compile(head.registry_version, section, disabled).map_err(damaged)?;
+    registry.logged_out = logged_out(&suspended);
     let keys = KeyRing::load(server, tx, &head.tenant).await?;
     if server.is_production() {
         refuse_test_keys(&registry, &keys)?;
@@ -225,10 +226,21 @@ fn refuse_test_keys(registry: &Registry, keys: &KeyRing) -> Result<(), FlowError
     }
 }
 
+/// What is switched off, and since when.
+type Suspension = (ScopeKind, String, Timestamp);
+
+/// People whose provider has logged them out of everything, and when: in the place of a session stands the person.
+fn logged_out(suspended: &[Suspension]) -> HashMap<String, Timestamp> {
+    let people =
+        suspended.iter().filter(|(kind, id, _)| *kind == ScopeKind::Session && id.starts_with("usr_"));
+    people.map(|(_, id, at)| (id.clone(), *at)).collect()
+}
+
 /// Lays what revocation has switched off over what the registry declares. Returns who has no entry there: people, their sessions, and
 /// clients, for those among them that nobody registered.
-fn switch_off(section: &mut TenantSection, suspended: &[(ScopeKind, String)]) -> HashSet<String> {
-    let off = |kind: ScopeKind, id: &str| suspended.iter().any(|(other, name)| *other == kind && name == id);
+fn switch_off(section: &mut TenantSection, suspended: &[Suspension]) -> HashSet<String> {
+    let off =
+        |kind: ScopeKind, id: &str| suspended.iter().any(|(other, name, _)| *other == kind && name == id);
     for agent in &mut section.agents {
         if off(ScopeKind::Agent, &agent.agent) || off(ScopeKind::Client, &agent.agent) {
             agent.status = Status::Suspended;
@@ -253,8 +265,10 @@ fn switch_off(section: &mut TenantSection, suspended: &[(ScopeKind, String)]) ->
             tool.disabled |= off(ScopeKind::Tool, &format!("{uri}#{}", tool.name));
         }
     }
-    section.consents.retain(|consent| !off(ScopeKind::Consent, &consent.consent));
-    let people = |(kind, id): &(ScopeKind, String)| match kind {
+    (section.withdrawn_consents, section.consents) = std::mem::take(&mut section.consents)
+        .into_iter()
+        .partition(|consent| off(ScopeKind::Consent, &consent.consent));
+    let people = |(kind, id, _): &Suspension| match kind {
         ScopeKind::User => Some(id.clone()),
         ScopeKind::Session => Some(ended_session(id)),
         ScopeKind::Client => Some(revoked_client(id)),

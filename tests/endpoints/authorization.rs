@@ -16,6 +16,10 @@ on_both_engines!(
     a_repeated_parameter_is_refused,
     loopback_may_have_any_port_and_nothing_else,
     nobody_is_asked_where_nobody_may_be,
+    who_must_sign_in_anew_cannot_go_round_it,
+    a_yes_holds_as_long_as_the_person_chose_last,
+    a_yes_to_what_is_no_longer_so_is_asked_again,
+    what_strangers_leave_behind_is_bounded,
     another_browser_can_not_answer,
     an_answer_counts_once,
     forged_forms_change_nothing,
@@ -199,6 +203,65 @@ async fn nobody_is_asked_where_nobody_may_be(world: &mut World) {
     browser.visit(&authorize(&browser, &silent)).await.assert_back("consent_required");
     let again = browser.get(&authorize(&browser, &asking_with(&[("prompt", "login")]))).await;
     assert!(again.location.starts_with("/sign-in?request="), "{}", again.location);
+}
+
+async fn who_must_sign_in_anew_cannot_go_round_it(world: &mut World) {
+    let mut browser = Browser::of(world, world, "alice").await;
+    world.advance(5).await;
+    let sent = browser.get(&authorize(&browser, &asking_with(&[("prompt", "login")]))).await.location;
+    let around = sent.replace("/sign-in?", "/consent?");
+    assert_eq!(browser.get(&around).await.location, sent);
+    let page = browser.visit(&authorize(&browser, &asking())).await;
+    let mut fields = page.hidden("/consent");
+    let handle = sent.split("request=").nth(1).unwrap();
+    fields.iter_mut().filter(|(name, _)| name == "request").for_each(|(_, value)| handle.clone_into(value));
+    fields.push(("decision".into(), "allow".into()));
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    browser.post("/consent", &fields).await.assert_error("session_missing");
+    browser.sign_in(world, world, "alice").await;
+    assert_eq!(browser.get(&around).await.status, 200);
+}
+
+async fn a_yes_holds_as_long_as_the_person_chose_last(world: &mut World) {
+    let mut browser = Browser::of(world, world, "alice").await;
+    let ends = async |browser: &mut Browser, expiry: &str, changes: &[(&str, &str)]| {
+        let page = browser.visit(&authorize(browser, &asking_with(changes))).await;
+        let back = browser.submit(&page, "/consent", &[("decision", "allow"), ("expiry", expiry)]).await;
+        assert!(back.parameter("code").is_some(), "{}", back.html);
+        world.number("SELECT max(expires_at) FROM consents").await - world.now()
+    };
+    assert_eq!(ends(&mut browser, "7776000", &[]).await, 90 * 86_400);
+    // For more, and for less time.
+    assert_eq!(ends(&mut browser, "86400", &[("scope", "tickets.read tickets.write")]).await, 86_400);
+    assert_eq!(ends(&mut browser, "2592000", &[]).await, 30 * 86_400);
+}
+
+async fn a_yes_to_what_is_no_longer_so_is_asked_again(world: &mut World) {
+    let mut browser = Browser::of(world, world, "alice").await;
+    let bought = world.post(&world.redeem(&browser.code(&asking()).await)).await.ok();
+    // The page shows what is new against the consent, which is withdrawn while the page is open.
+    let page =
+        browser.visit(&authorize(&browser, &asking_with(&[("scope", "tickets.read tickets.write")]))).await;
+    world.cut("consent", bought.claims()["consent"].clone()).await.ok();
+    let again = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
+    assert!(again.location.starts_with("/consent?request="), "{}", again.location);
+    assert_eq!(world.number("SELECT count(*) FROM consents WHERE withdrawn_at IS NULL").await, 0);
+    let page = browser.get(&again.location).await;
+    let back = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
+    assert!(back.parameter("code").is_some());
+}
+
+async fn what_strangers_leave_behind_is_bounded(world: &mut World) {
+    let mut browser = Browser::new(world);
+    let long = "s".repeat(2049);
+    for changes in [[("state", long.as_str())], [("state", &long[1..])]] {
+        let kept = world.number("SELECT count(*) FROM authorization_requests").await;
+        let page = browser.get(&authorize(&browser, &asking_with(&changes))).await;
+        let fits = changes[0].1.len() <= 2048;
+        assert_eq!(page.status, if fits { 303 } else { 400 });
+        let now = world.number("SELECT count(*) FROM authorization_requests").await;
+        assert_eq!(now - kept, i64::from(fits));
+    }
 }
 
 async fn another_browser_can_not_answer(world: &mut World) {

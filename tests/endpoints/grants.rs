@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    ARCHIVE, Browser, VERIFIER, World, asking, asking_with, assert_refused, on_both_engines, search, tools,
+    ARCHIVE, Browser, TICKETS, VERIFIER, World, asking, asking_with, assert_refused, on_both_engines, search,
+    tools,
 };
 
 on_both_engines!(
@@ -13,10 +14,13 @@ on_both_engines!(
     rejects_an_expired_code,
     a_code_is_no_other_kind_of_secret,
     what_changed_since_the_yes_counts,
+    the_rest_of_a_grant_outlives_a_tool_that_is_switched_off,
     rotates_a_public_clients_refresh_token,
     a_refresh_token_used_twice_within_the_window_has_one_successor,
     rejects_a_refresh_token_replayed_later_and_ends_everything,
     many_at_once_get_the_same_successor,
+    what_an_administrator_narrows_later_is_narrower,
+    the_same_code_again_is_one_revocation,
     a_refresh_never_widens,
     a_refresh_token_is_its_clients,
     does_not_rotate_for_a_client_with_keys,
@@ -146,9 +150,25 @@ async fn what_changed_since_the_yes_counts(world: &mut World) {
     assert_refused(&refused, 400, "invalid_grant", "session_ended");
     browser.sign_in(world, world, "alice").await;
     let late = browser.code(&asking()).await;
-    world.cut("resource", crate::harness::TICKETS).await.ok();
+    world.cut("resource", TICKETS).await.ok();
     let refused = world.post(&world.redeem(&late)).await;
     assert_refused(&refused, 400, "invalid_target", "target_disabled");
+}
+
+async fn the_rest_of_a_grant_outlives_a_tool_that_is_switched_off(world: &mut World) {
+    let mut browser = Browser::of(world, world, "alice").await;
+    let both = json!([{ "type": "mcp_tool_call", "locations": [TICKETS],
+        "tools": [{ "name": "search_tickets" }, { "name": "get_ticket" }] }]);
+    let named = both.to_string();
+    let code = browser.code(&asking_with(&[("authorization_details", named.as_str())])).await;
+    let bought = world.post(&world.redeem(&code)).await.ok().json;
+    assert_eq!(bought["authorization_details"], both);
+    world.cut("tool", format!("{TICKETS}#search_tickets")).await.ok();
+    let renewed = world.post(&world.refresh(refresh_token(&bought))).await.ok();
+    assert_eq!(renewed.json["authorization_details"][0]["tools"], json!([{ "name": "get_ticket" }]));
+    assert_eq!(renewed.claims()["authorization_details"], renewed.json["authorization_details"]);
+    let form = world.refresh(refresh_token(&renewed.json)).add("authorization_details", named);
+    world.refuses(&form, 400, "invalid_authorization_details", "tool_disabled").await;
 }
 
 async fn rotates_a_public_clients_refresh_token(world: &mut World) {
@@ -206,6 +226,38 @@ async fn many_at_once_get_the_same_successor(world: &mut World) {
     assert_eq!(successors.len(), 1, "{successors:?}");
     assert!(replies.iter().all(|reply| reply.status == 200));
     other.stop().await;
+}
+
+async fn what_an_administrator_narrows_later_is_narrower(world: &mut World) {
+    const WIKI: &str = "https://wiki.example.com/mcp";
+    let wiki = |scopes: &[&str]| json!({ "resources": [{ "resource": WIKI, "scopes": scopes }] });
+    world.apply(wiki(&["wiki.read", "wiki.write"])).await.ok();
+    let mut browser = Browser::of(world, world, "alice").await;
+    let both = asking_with(&[("resource", WIKI), ("scope", "wiki.read wiki.write")]);
+    let bought = world.post(&world.redeem(&browser.code(&both).await)).await.ok().json;
+    assert_eq!(bought["scope"], "wiki.read wiki.write");
+    world.apply(wiki(&["wiki.read"])).await.ok();
+    let form = world.refresh(refresh_token(&bought)).add("scope", "wiki.write");
+    world.refuses(&form, 400, "invalid_scope", "scope_unknown_to_resource").await;
+    let renewed = world.post(&world.refresh(refresh_token(&bought))).await.ok().json;
+    assert_eq!(renewed["scope"], "wiki.read");
+    let desk =
+        json!({ "client": "desk", "redirect_uris": ["http://127.0.0.1/callback"], "resources": [ARCHIVE] });
+    world.apply(json!({ "clients": [desk] })).await.ok();
+    let form = world.refresh(refresh_token(&renewed));
+    world.refuses(&form, 400, "invalid_target", "client_not_for_resource").await;
+}
+
+async fn the_same_code_again_is_one_revocation(world: &mut World) {
+    let mut browser = Browser::of(world, world, "alice").await;
+    let code = browser.code(&asking()).await;
+    world.post(&world.redeem(&code)).await.ok();
+    let cutoffs = "SELECT count(*) FROM cutoffs";
+    for _ in 0..3 {
+        let refused = world.post(&world.redeem(&code)).await;
+        assert_refused(&refused, 400, "invalid_grant", "authorization_code_already_redeemed");
+    }
+    assert_eq!(world.number(cutoffs).await, 1);
 }
 
 async fn a_refresh_never_widens(world: &mut World) {

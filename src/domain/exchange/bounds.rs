@@ -205,9 +205,7 @@ impl<'a> Bounds<'a> {
             authorization_details: self.types().meet(&largest.authorization_details, bound.details),
         });
         largest.scope = largest.scope.meet(&self.resource.scopes);
-        let disabled = self.resource.tools.iter().filter(|tool| tool.disabled).map(|tool| tool.name.as_str());
-        largest.authorization_details =
-            without_tools(&largest.authorization_details, &disabled.collect::<Vec<_>>());
+        largest.authorization_details = without_disabled_tools(self.resource, &largest.authorization_details);
         largest
     }
 
@@ -248,13 +246,16 @@ pub(crate) fn names_other_location(detail: &serde_json::Map<String, Value>, reso
     }
 }
 
-/// The details without the grants of these tools: the rest of a grant outlives a tool that is switched off.
-fn without_tools(details: &AuthorizationDetails, names: &[&str]) -> AuthorizationDetails {
-    if names.is_empty() {
+/// The details without the tools of the resource that are switched off: the rest of a grant outlives them.
+pub(crate) fn without_disabled_tools(
+    resource: &Resource,
+    details: &AuthorizationDetails,
+) -> AuthorizationDetails {
+    let disabled: Vec<_> = resource.tools.iter().filter(|tool| tool.disabled).collect();
+    if disabled.is_empty() {
         return details.clone();
     }
-    let is_off =
-        |tool: &Value| tool.get("name").and_then(Value::as_str).is_some_and(|name| names.contains(&name));
+    let is_off = |tool: &Value| disabled.iter().any(|disabled| tool["name"] == *disabled.name);
     let kept = details.iter().filter_map(|detail| {
         let mut object = detail.object().clone();
         if let (MCP_TOOL_CALL, Some(tools)) =

@@ -15,6 +15,7 @@ use super::{
 use crate::domain::narrowing::DetailTypes;
 use crate::jose::{JwkSet, is_test_key};
 use crate::protocol::resource::ResourceUri;
+use crate::time::Timestamp;
 
 /// Where the keys of somebody come from.
 #[derive(Clone, Debug)]
@@ -73,11 +74,8 @@ pub struct Registry {
     idp_keys: HashMap<String, KeySource>,
     bundles: HashMap<String, Arc<JwkSet>>,
     disabled_users: HashSet<String>,
-}
-
-/// How a session is named that one identity provider has ended. An issuer has no space in it.
-pub fn session_at(issuer: &str, session: &str) -> String {
-    format!("{issuer} {session}")
+    /// When a person's provider has logged them out of everything.
+    pub logged_out: HashMap<String, Timestamp>,
 }
 
 /// How an ended session is told from a disabled person in one set.
@@ -275,6 +273,12 @@ impl Registry {
         self.section.consents.iter().find(|consent| consent.consent == id)
     }
 
+    /// The consent of that id, though it may have been taken back: nothing rests on it.
+    pub fn listed_consent(&self, id: &str) -> Option<&Consent> {
+        let withdrawn = || self.section.withdrawn_consents.iter().find(|consent| consent.consent == id);
+        self.consent(id).or_else(withdrawn)
+    }
+
     /// The consents under which `agent` may act for this person at `resource`, a person's own before a group's.
     pub fn consents_for<'a>(
         &'a self,
@@ -299,15 +303,16 @@ impl Registry {
         found
     }
 
-    /// Whether a session at this identity provider was ended: by itself, or by an administrator who named it alone. Two
-    /// providers may call two sessions the same.
-    pub fn is_session_ended_at(&self, issuer: &str, session: &str) -> bool {
-        self.is_session_ended(session) || self.is_session_ended(&session_at(issuer, session))
-    }
-
     /// Whether a person's session was ended: an upstream token of it starts nothing new.
     pub fn is_session_ended(&self, session: &str) -> bool {
         self.disabled_users.contains(&ended_session(session))
+    }
+
+    /// Whether a provider's token of this person is from before a logout from everything. One that doesn't say when it was
+    /// issued may be.
+    pub fn is_logged_out(&self, user: &str, issued_at: Option<Timestamp>) -> bool {
+        let before = |at: &Timestamp| issued_at.is_none_or(|issued_at| issued_at <= *at);
+        self.logged_out.get(user).is_some_and(before)
     }
 
     /// Whether this client was revoked. Those that describe or register themselves have no entry that could be switched off.

@@ -9,8 +9,7 @@ use super::{Usable, usable};
 use crate::domain::audit::EventKind;
 use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
-use crate::domain::registry::session_at;
-use crate::domain::user::user_id;
+use crate::domain::user::{upstream_session_id, user_id};
 use crate::flows::upstream_token::{Claims, SKEW, Unproved, is_unfit, verify_signature};
 use crate::flows::{FlowError, Recorder, Server, Tenant, in_the_last_room, revocation};
 use crate::jose::Unverified;
@@ -26,6 +25,7 @@ const LONGEST: i64 = 3600;
 
 /// Who is logged out.
 struct Logout {
+    issued_at: Timestamp,
     sub: Option<String>,
     sid: Option<String>,
     mark: Mark,
@@ -84,7 +84,8 @@ async fn verify(
         expires_at: claims.exp.0.plus(SKEW),
         refusal: Some(Refusal::LogoutTokenReplayed),
     };
-    Ok(Logout { sub: claims.sub, sid: claims.sid, mark })
+    let issued_at = claims.iat.map_or(now, |iat| iat.0);
+    Ok(Logout { issued_at, sub: claims.sub, sid: claims.sid, mark })
 }
 
 /// §2.6, in its order.
@@ -101,11 +102,10 @@ fn check(
     if claims.is_out_of_time(now) || claims.iat.is_none() || claims.exp.0 > now.plus(LONGEST) {
         return Err("it has expired, is from the future, or lives too long");
     }
-    // 5: "Verify that the Logout Token contains a `sub` Claim, a `sid` Claim, or both." A `sid` of ours isn't one of theirs.
-    let foreign = |sid: &str| is_unfit(sid) || sid.starts_with("ses_");
+    // 5: "Verify that the Logout Token contains a `sub` Claim, a `sid` Claim, or both."
     if (claims.sub.is_none() && claims.sid.is_none())
         || claims.sub.as_deref().is_some_and(is_unfit)
-        || claims.sid.as_deref().is_some_and(foreign)
+        || claims.sid.as_deref().is_some_and(is_unfit)
     {
         return Err("it has neither sub nor sid, or one that can't be one");
     }
@@ -136,8 +136,13 @@ async fn end(
     let (scopes, upstream) = reached(&mut tx, tenant, usable, logout, now).await?;
     // Tokens of the provider that carry this `sid` may still be exchanged: they start nothing new.
     for sid in &upstream {
-        let named = session_at(&usable.idp.issuer, sid);
-        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, &named), next, now).await?;
+        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, sid), next, now).await?;
+    }
+    if logout.sid.is_none() {
+        // And so do all of the person from before, whichever session they name, or none. The two clocks may differ.
+        let user = user_id(&tenant.name, &usable.idp.issuer, logout.sub.as_deref().unwrap_or_default());
+        let at = now.max(logout.issued_at);
+        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, &user), next, at).await?;
     }
     head.registry_version += 1;
     let actor = format!("identity provider {}", usable.idp.id);
@@ -158,10 +163,11 @@ async fn reached(
     let name = &tenant.name;
     let (mut scopes, mut upstream) = (Vec::new(), Vec::new());
     let ended = if let Some(sid) = &logout.sid {
+        let sid = upstream_session_id(name, &usable.idp.issuer, sid);
+        let found = sessions::of_upstream_sid(tx, name, &sid).await?;
         scopes.push((ScopeKind::Session, sid.clone()));
-        upstream.push(sid.clone());
-        let found = sessions::of_upstream_sid(tx, name, sid).await?;
-        found.into_iter().filter(|session| session.idp == usable.idp.id).collect()
+        upstream.push(sid);
+        found
     } else {
         let user = user_id(name, &usable.idp.issuer, logout.sub.as_deref().unwrap_or_default());
         let found = sessions::of_user(tx, name, &user).await?;

@@ -129,7 +129,7 @@ async fn send_away(
     server.limits.strangers.take(&tenant.name, "sign-in")?;
     let asked = match request {
         None => None,
-        Some(handle) => Some(waiting(server, tenant, handle, browser).await?.0),
+        Some(handle) => Some(waiting(server, tenant, handle, browser).await?.request),
     };
     let Usable { idp, sign_in, .. } = usable;
     let provider = server.keys.openid().provider(&idp.issuer).await.map_err(failed(&idp.id))?;
@@ -193,22 +193,33 @@ pub async fn arrive(
 ) -> Result<SignedIn, FlowError> {
     let now = server.clock.now();
     let recorder = Recorder::new(server, tenant, EventKind::SignIn);
-    server.limits.strangers.take(&tenant.name, "sign-in callback")?;
-    let login = match answer.state {
-        None => None,
-        Some(state) => {
+    let state = answer.state.map(|state| Digest::of(state.as_bytes()));
+    let login = match state {
+        Some(state) if waits(server, tenant, (&state, browser), now).await? => {
             let mut tx = server.db.write().await?;
-            let state = Digest::of(state.as_bytes());
             let login = logins::redeem(&mut tx, &tenant.name, &state, &browser.hex(), now).await?;
             tx.commit().await?;
             login
         }
+        _ => None,
     };
     let Some(login) = login else {
+        // Only what nobody waits for is counted: strangers must not keep people from coming back.
+        server.limits.strangers.take(&tenant.name, "sign-in callback")?;
         return recorder.stranger(None, Err(Refusal::SignInStateUnknown)).await;
     };
     let arrived = come_back(server, tenant, (&login, answer), now).await;
     recorder.about(json!({ "identity_provider": login.idp }), arrived).await
+}
+
+async fn waits(
+    server: &Server,
+    tenant: &Tenant,
+    (state, browser): (&Digest, &Digest),
+    now: Timestamp,
+) -> Result<bool, FlowError> {
+    let mut tx = server.db.read().await?;
+    Ok(logins::waits(&mut tx, &tenant.name, state, &browser.hex(), now).await?)
 }
 
 async fn come_back(
@@ -239,7 +250,7 @@ async fn come_back(
     let redeemed = openid.redeem(&provider, usable.sign_in, redemption).await;
     let id_token = redeemed.map_err(failed(&login.idp))?;
     let expected = id_token::Expected { nonce: &login.nonce, algorithms: &provider.algorithms, now };
-    let person = id_token::verify(server, &usable, &id_token, expected).await?;
+    let person = id_token::verify(server, (&tenant.name, &usable), &id_token, expected).await?;
     enter(server, tenant, person, login.request.clone()).await
 }
 

@@ -3,9 +3,9 @@
 use super::ask::{Ask, Form};
 use super::attempt::Attempt;
 use super::mint::Minted;
-use super::mint_client::{ForClient, for_client};
+use super::mint_client::{ForClient, active_resource, for_client};
 use crate::domain::authorization::{Grant, REFRESH_LIFETIME};
-use crate::domain::exchange::{Request, Rule};
+use crate::domain::exchange::{Request, Rule, without_disabled_tools};
 use crate::domain::refusal::Refusal;
 use crate::flows::FlowError;
 use crate::flows::clients::{KnownClient, authenticate_client};
@@ -23,11 +23,15 @@ impl Attempt<'_> {
     /// Rules 1 to 9 for what a person has granted to a client.
     pub(super) async fn decide_for_client(&mut self, form: &Form<'_>) -> Result<Minted, FlowError> {
         // Whom a public client claims to be is written down, and proved by what follows.
-        self.event.client_id = form.credentials.client_id.map(|id| id.chars().take(2048).collect());
+        self.event.client_id = form.credentials.client_id.map(|id| id.chars().take(512).collect());
         let (server, tenant, state) = (self.server, self.tenant, self.state);
         let (client, mark) = authenticate_client(server, tenant, state, form.credentials, self.now).await?;
         self.mark = mark;
         self.event.client_id = Some(client.id.clone());
+        if client.confidential {
+            // Whatever comes of it, a proof is a row: so it counts before anything else is looked at.
+            server.limits.token.take(&tenant.name, &client.share())?;
+        }
         let request = form.request()?;
         match form.ask()? {
             Ask::AuthorizationCode { code, redirect_uri, code_verifier } => {
@@ -71,6 +75,8 @@ impl Attempt<'_> {
         self.rule = Rule::Subject;
         self.grant_task = Some(grant.task.clone());
         self.note_grant(&grant);
+        // Before what is a row, and may be another revocation.
+        self.server.limits.token.take(&self.tenant.name, &grant.task)?;
         // The client that has the verifier is the one that asked: a second use means that the code was seen by others.
         if found.redeemed_at.is_some() {
             return Err(Refusal::AuthorizationCodeAlreadyRedeemed.into());
@@ -78,12 +84,11 @@ impl Attempt<'_> {
         if self.now >= found.expires_at {
             return Err(Refusal::AuthorizationCodeUnknown.into());
         }
-        self.server.limits.token.take(&self.tenant.name, &grant.task)?;
         self.check_grant(&grant).await?;
         let refresh_token = client.refreshes.then(|| self.server.entropy.secret(REFRESH_PREFIX));
         let until = refresh_expiry(&grant, self.now);
         let hashed = refresh_token.as_ref().map(|token| (token.hash(), until));
-        let minted = self.mint_grant(&grant, request, true)?;
+        let minted = self.mint_grant((client, &grant), request, true)?;
         let redemption = Redemption::Code { code: hash, grant: Box::new(grant), refresh_token: hashed };
         Ok(minted.redeeming(redemption).refreshed_by(refresh_token))
     }
@@ -116,7 +121,7 @@ impl Attempt<'_> {
     /// Mints within the grant: all of it, or as much as is asked for.
     pub(super) fn mint_grant(
         &mut self,
-        grant: &Grant,
+        (client, grant): (&KnownClient, &Grant),
         request: &Request,
         opened_now: bool,
     ) -> Result<Minted, FlowError> {
@@ -125,18 +130,37 @@ impl Attempt<'_> {
         if targets.any(|target| target != grant.resource.as_str()) {
             return Err(Refusal::TargetNotOfGrant.into());
         }
+        let resource = active_resource(self, &grant.resource)?;
+        // What the administrator has narrowed since the person said yes is narrower here too.
+        if !client.resources.is_empty() && !client.resources.contains(&resource.resource) {
+            return Err(Refusal::ClientNotForResource.into());
+        }
         self.rule = Rule::Bounds;
-        let scope = within(request.scope.as_ref(), &grant.scope)?;
-        let details = request.authorization_details.as_ref().unwrap_or(&grant.authorization_details);
-        if self.state.registry.detail_types.within(details, &grant.authorization_details).is_err() {
+        let scope = match &request.scope {
+            Some(_) => within(request.scope.as_ref(), &grant.scope)?,
+            None => grant.scope.meet(&resource.scopes),
+        };
+        if !scope.within(&resource.scopes) {
+            return Err(Refusal::ScopeUnknownToResource.into());
+        }
+        let details = match &request.authorization_details {
+            Some(details) => details.clone(),
+            None => without_disabled_tools(resource, &grant.authorization_details),
+        };
+        let types = &self.state.registry.detail_types;
+        types.check(&details, &resource.detail_types).map_err(|_| Refusal::DetailsNotAccepted)?;
+        if self.state.registry.detail_types.within(&details, &grant.authorization_details).is_err() {
             return Err(Refusal::DetailsExceedGrant.into());
+        }
+        if scope.is_empty() && details.is_empty() {
+            return Err(Refusal::NothingToGrant.into());
         }
         let granted = ForClient {
             client_id: &grant.client_id,
             sub: &grant.sub,
             resource: &grant.resource,
             scope,
-            authorization_details: details.clone(),
+            authorization_details: details,
             may_act: grant.may_act.as_deref(),
             consent: Some(&grant.consent),
             sid: Some(&grant.sid),

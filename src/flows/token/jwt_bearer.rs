@@ -14,7 +14,7 @@ use crate::domain::id_jag::{ID_JAG_TYP, IdJag};
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::Status;
 use crate::domain::task::{self, TaskPlan};
-use crate::domain::user::user_id;
+use crate::domain::user::{upstream_session_id, user_id};
 use crate::flows::FlowError;
 use crate::flows::client_authentication::claimed;
 use crate::flows::clients::{KnownClient, authenticate_asserting_client};
@@ -38,7 +38,7 @@ impl Attempt<'_> {
         if !client.confidential {
             return Err(Refusal::IdJagFromPublicClient.into());
         }
-        self.server.limits.token.take(&self.tenant.name, &client.id)?;
+        self.server.limits.token.take(&self.tenant.name, &client.share())?;
         // RFC 7523 §2.1: "The value of the `assertion` parameter MUST contain a single JWT."
         let assertion = form.assertion.ok_or(Refusal::AssertionMissing)?;
         let request = form.request()?;
@@ -59,7 +59,10 @@ impl Attempt<'_> {
         self.event.sub = Some(sub.clone());
         self.rule = Rule::MayAct;
         let registry = &self.state.registry;
-        let ended = id_jag.sid.as_deref().is_some_and(|sid| registry.is_session_ended_at(&issuer, sid));
+        let tenant = &self.tenant.name;
+        let sid = id_jag.sid.as_deref().map(|sid| upstream_session_id(tenant, &issuer, sid));
+        let ended = sid.as_deref().is_some_and(|sid| registry.is_session_ended(sid))
+            || registry.is_logged_out(&sub, Some(id_jag.iat.0));
         if registry.is_disabled(&sub) || ended {
             return Err(Refusal::SessionEnded.into());
         }
@@ -80,7 +83,7 @@ impl Attempt<'_> {
             authorization_details: granted.authorization_details,
             may_act: None,
             consent: None,
-            sid: id_jag.sid.as_deref(),
+            sid: sid.as_deref(),
             task: (&task, true, deadline),
         };
         let minted = for_client(self, granted)?.redeeming(Redemption::IdJag(mark(&issuer, &id_jag)));

@@ -35,6 +35,8 @@ impl Attempt<'_> {
         self.rule = Rule::Subject;
         self.grant_task = Some(grant.task.clone());
         self.note_grant(&grant);
+        // Before what is a row, and may be another revocation.
+        self.server.limits.token.take(tenant, &grant.task)?;
         if task.ended_at.is_some() || self.now >= found.expires_at {
             return Err(Refusal::RefreshTokenUnknown.into());
         }
@@ -42,12 +44,11 @@ impl Attempt<'_> {
         if !client.confidential && found.used_at.is_some_and(long_ago) {
             return Err(Refusal::RefreshTokenReplayed.into());
         }
-        self.server.limits.token.take(tenant, &grant.task)?;
         self.check_grant(&grant).await?;
         // Known conflict of profiles: OAuth 2.1 and MCP have public clients' tokens rotated, FAPI 2.0 forbids it for others.
         let next = (!client.confidential).then(|| successor(self, refresh_token));
         let until = refresh_expiry(&grant, self.now);
-        let minted = self.mint_grant(&grant, request, false)?;
+        let minted = self.mint_grant((client, &grant), request, false)?;
         let redemption = Redemption::Refresh {
             refresh_token: hash,
             task: grant.task.clone(),
