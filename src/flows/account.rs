@@ -206,21 +206,22 @@ fn watch(server: Arc<Server>, tenant: Arc<Tenant>, revoked: Revoked) {
     });
 }
 
-/// How long somebody who looks waits for a withdrawal to be in force: longer than it takes unless something is broken.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How often it is looked again meanwhile.
+/// How often it is looked whether a withdrawal is in force, before somebody is told to wait: for three seconds, which is longer than
+/// it takes unless something is broken.
+const LOOKS: usize = 30;
+/// How long between two of them.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How far the withdrawal with this number has come: as soon as it is in force, or after a moment's patience.
 pub async fn effect_soon(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect, FlowError> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
+    for _ in 0..LOOKS {
         let effect = effect(server, tenant, seq).await?;
-        if matches!(effect, Effect::InForce { .. }) || tokio::time::Instant::now() >= until {
+        if matches!(effect, Effect::InForce { .. }) {
             return Ok(effect);
         }
         tokio::time::sleep(PAUSE).await;
     }
+    effect(server, tenant, seq).await
 }
 
 /// How far it has come by now.

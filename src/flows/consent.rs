@@ -60,6 +60,24 @@ impl Question {
         Self { given, new_scope, new_details, ..self }
     }
 
+    /// Whether what this is an answer to is still so.
+    fn is_still_what(&self, answer: &Answer) -> bool {
+        match answer {
+            Answer::Allow(_, shown) => *shown == self.shown(),
+            Answer::Before => self.answers_itself(),
+            Answer::Deny => true,
+        }
+    }
+
+    /// Until when a yes holds. What the person chooses now counts, be it shorter than before.
+    fn until(&self, answer: &Answer, now: Timestamp) -> Timestamp {
+        match (answer, &self.given) {
+            (Answer::Allow(seconds, _), _) => now.plus(*seconds),
+            (_, Some(given)) => given.expires_at,
+            (_, None) => now,
+        }
+    }
+
     /// Whether it may be answered without the person.
     ///
     /// OAuth 2.1 §7.1: "the authorization server SHOULD NOT process authorization requests automatically without user consent
@@ -185,23 +203,11 @@ pub async fn answer(
             server.refresh().await?;
             continue;
         }
-        if !requests::delete(&mut tx, &tenant.name, &Digest::of(handle.as_bytes())).await? {
-            return Err(Refusal::AuthorizationRequestGone.into());
-        }
-        if let Some(pushed) = &question.request.pushed
-            && !requests::delete_by_id(&mut tx, &tenant.name, pushed).await?
-        {
-            return Err(Refusal::AuthorizationRequestGone.into());
-        }
+        take(&mut tx, &tenant.name, handle, &question.request).await?;
         // Under the lock nobody gives or withdraws: what is given now is what counts.
         let given = consents::of_user(&mut tx, &tenant.name, &session.user, now).await?;
         let question = question.again(&state, given);
-        let still_so = match &answer {
-            Answer::Allow(_, shown) => *shown == question.shown(),
-            Answer::Before => question.answers_itself(),
-            Answer::Deny => true,
-        };
-        if !still_so {
+        if !question.is_still_what(&answer) {
             return Ok(Answered::AskAgain);
         }
         let mut event = event_of(&question, session);
@@ -217,14 +223,14 @@ pub async fn answer(
                     return Err(Refusal::SessionMissing.into());
                 }
                 let types = &state.registry.detail_types;
-                // What the person has chosen now counts, be it shorter than before.
-                let until = match (&answer, &question.given) {
-                    (Answer::Allow(seconds, _), _) => now.plus(*seconds),
-                    (_, Some(given)) => given.expires_at,
-                    (_, None) => now,
-                };
-                let consent =
-                    agree((server, types), (&mut tx, &tenant.name), &question, session, (until, now)).await?;
+                let consent = agree(
+                    (server, types),
+                    (&mut tx, &tenant.name),
+                    &question,
+                    session,
+                    (question.until(&answer, now), now),
+                )
+                .await?;
                 event.consent = Some(consent.id.clone());
                 event.exp = Some(consent.expires_at);
                 let code = code(server, (&mut tx, &tenant.name), (&question, session), &consent, now).await?;
@@ -236,6 +242,20 @@ pub async fn answer(
         return Ok(Answered::GoTo(to));
     }
     Err(Refusal::Overloaded.into())
+}
+
+/// Takes the request away, and what was pushed for it: each is answered once.
+async fn take(
+    tx: &mut Tx,
+    tenant: &str,
+    handle: &str,
+    request: &AuthorizationRequest,
+) -> Result<(), FlowError> {
+    let mut waited = requests::delete(tx, tenant, &Digest::of(handle.as_bytes())).await?;
+    if let Some(pushed) = &request.pushed {
+        waited &= requests::delete_by_id(tx, tenant, pushed).await?;
+    }
+    if waited { Ok(()) } else { Err(Refusal::AuthorizationRequestGone.into()) }
 }
 
 async fn write(tx: &mut Tx, head: &mut Head, event: &Event, now: Timestamp) -> Result<(), FlowError> {

@@ -68,9 +68,10 @@ pub async fn push(
     let proved = authenticate_client(server, tenant, &state, credentials, now).await;
     let (client, mark) = recorder.stranger(claimed, proved).await?;
     // A public client's name is no proof: whoever says it must not use up the client's own share.
-    match client.confidential {
-        true => server.limits.token.take(&tenant.name, &format!("par {}", client.share()))?,
-        false => server.limits.strangers.take_many(&tenant.name, "par", form.weight())?,
+    if client.confidential {
+        server.limits.token.take(&tenant.name, &format!("par {}", client.share()))?;
+    } else {
+        server.limits.strangers.take_many(&tenant.name, "par", form.weight())?;
     }
     // RFC 9126 §2.1: "The `request_uri` authorization request parameter MUST NOT be provided in this case".
     let checked = if form.request_uri.is_some() {

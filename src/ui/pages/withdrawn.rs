@@ -72,12 +72,16 @@ impl Withdrawn {
         super::render(self)
     }
 
+    /// How long it took, where that is known, as people read it.
+    fn took(&self) -> String {
+        match self.progress {
+            Progress::InForce { since: Some((_, ms @ ..=999)), .. } => format!("{ms} ms"),
+            Progress::InForce { since: Some((_, ms)), .. } => format!("{}.{} s", ms / 1000, ms / 100 % 10),
+            Progress::InForce { since: None, .. } | Progress::Waiting { .. } => String::new(),
+        }
+    }
+
     fn is_waiting(&self) -> bool {
         matches!(self.progress, Progress::Waiting { .. })
     }
-}
-
-/// A duration, as people read it.
-fn took(ms: &u64) -> String {
-    if *ms < 1000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms / 100 % 10) }
 }
