@@ -151,15 +151,24 @@ async function askForMore({ page, found }) {
 
 // The agent takes up Alice's token for less, in a task below hers.
 async function startAgent() {
-    const { access_token: token } = await editor.redeem();
-    writeFileSync(settings.subject, token, { mode: 0o600 });
     const command = ["token", "--key-file", settings.triage, "--resource", resource, "--subject-token-file", settings.subject,
         "--subject-token-type", "access_token", "--scope", "tickets.read", "--task-purpose", "Sort this morning’s <b>tickets</b>"];
-    await promisify(execFile)(settings.taskpass, command);
+    return (await promisify(execFile)(settings.taskpass, command)).stdout.trim();
+}
+
+// What the guard itself makes of a token, without asking anybody.
+async function isAcceptedByGuard(token) {
+    const response = await fetch(`${settings.guard_local}/introspect`, { method: "POST", body: new URLSearchParams({ token }) });
+    assert.equal(response.status, 200);
+    return (await response.json()).active;
 }
 
 async function account({ page, found }) {
-    await test("an_agent_takes_up_what_was_consented_to", startAgent);
+    await test("an_agent_takes_up_what_was_consented_to", async () => {
+        const { access_token: token } = await editor.redeem();
+        writeFileSync(settings.subject, token, { mode: 0o600 });
+        await startAgent();
+    });
     await page.goto(`${issuer}/account`);
     await test("the_account_page_lists_consents_and_tasks", async () => {
         const said = await words(page);
@@ -185,6 +194,11 @@ async function takeBack({ page, found }) {
     await test("forms_of_other_sites_withdraw_nothing", async () => {
         await attack(browser, page, { issuer, found });
     });
+    let agents;
+    await test("the_agents_token_is_good_at_the_guard", async () => {
+        agents = await startAgent();
+        assert.equal(await isAcceptedByGuard(agents), true);
+    });
     await page.goto(`${issuer}/account`);
     await test("a_withdrawal_waits_for_an_enforcer_that_doesnt_answer", async () => {
         process.kill(settings.guard, "SIGSTOP");
@@ -197,6 +211,9 @@ async function takeBack({ page, found }) {
             process.kill(settings.guard, "SIGCONT");
         }
         await inForce(page);
+    });
+    await test("what_the_agent_had_is_over_at_the_guard", async () => {
+        assert.equal(await isAcceptedByGuard(agents), false);
     });
     await looker.look(page, "withdrawn", found);
     await page.getByRole("link", { name: "Back to what I have given" }).click();
