@@ -6,7 +6,6 @@
 
 use serde_json::json;
 
-use super::sign_in::SignedIn;
 use super::tenant::DEVELOPMENT;
 use super::{FlowError, Server, Tenant, TenantState, revocation};
 use crate::domain::audit::{Event, EventKind};
@@ -15,7 +14,7 @@ use crate::domain::cutoff::ScopeKind;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::IdentityProvider;
 use crate::domain::user::user_id;
-use crate::secret::Digest;
+use crate::secret::{Digest, Secret};
 use crate::storage::sessions::Session;
 use crate::storage::tenants::Head;
 use crate::storage::{Tx, audit, sessions, tenants, tokens};
@@ -30,6 +29,17 @@ pub(super) struct Arrival {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) groups: Vec<String>,
+}
+
+/// Somebody has signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// What the browser proves it by from now on.
+    pub cookie: Secret,
+    /// Who, and how.
+    pub session: Session,
+    /// The handle of the authorization request that has waited for it.
+    pub request: Option<String>,
 }
 
 /// How often it is looked again when the registry moves underneath.

@@ -192,7 +192,8 @@ impl Provider {
             request = request.add_extra_param("login_hint", hint);
         }
         if departure.again {
-            request = request.add_extra_param("prompt", "login");
+            // The second has a provider that conforms say when it asked (OpenID Connect Core §2, `auth_time`).
+            request = request.add_extra_param("prompt", "login").add_extra_param("max_age", "0");
         }
         Ok(request.url().0.into())
     }

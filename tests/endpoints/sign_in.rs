@@ -6,7 +6,8 @@ use taskpass::domain::user::{upstream_session_id, user_id};
 use taskpass::protocol::token_type::TokenType;
 
 use crate::harness::{
-    Browser, Form, Idp, Page, TICKETS, Tokens, World, asking, assert_refused, b64, on_both_engines,
+    Browser, Form, Idp, Page, TICKETS, Tokens, World, asking, asking_with, assert_refused, authorize, b64,
+    on_both_engines,
 };
 
 on_both_engines!(
@@ -20,6 +21,7 @@ on_both_engines!(
     people_are_not_linked_by_email,
     a_disabled_provider_ends_everything,
     a_disabled_person_is_out,
+    an_old_sign_in_is_none_where_a_new_one_is_asked_for,
     signing_out_takes_nothing_back,
     what_was_granted_ends_with_the_session_at_the_provider,
     an_address_chooses_the_provider,
@@ -580,6 +582,30 @@ async fn a_disabled_person_is_out(world: &mut World) {
     // A session at the provider, revoked, ends here too.
     world.cut("session", upstream_session_id("main", &idp.issuer, "there-bert")).await.ok();
     assert!(!is_in(world, &other).await);
+}
+
+async fn an_old_sign_in_is_none_where_a_new_one_is_asked_for(world: &mut World) {
+    let idp = home(world).await;
+    for (auth_time, accepted) in [(Some(-31), false), (Some(-30), true), (Some(5), true), (None, true)] {
+        let mut browser = Browser::new(world);
+        let asked = authorize(&browser, &asking_with(&[("prompt", "login")]));
+        let to = browser.get(&asked).await.location;
+        let sent = browser.get(&to).await;
+        assert_eq!(sent.parameter("prompt").as_deref(), Some("login"), "{}", sent.location);
+        assert_eq!(sent.parameter("max_age").as_deref(), Some("0"));
+        let mut away = Away { browser, sent, id: "home" };
+        let mut claims = away.claims(world, &idp, "alice");
+        if let Some(seconds) = auth_time {
+            claims["auth_time"] = json!(world.now() + seconds);
+        }
+        idp.gives(Tokens::Id(idp.key.sign("JWT", &claims)));
+        let page = away.properly(&idp).await;
+        if accepted {
+            assert!(page.location.starts_with("/consent?request="), "{} {}", page.location, page.html);
+        } else {
+            page.assert_error("id_token_not_accepted");
+        }
+    }
 }
 
 async fn signing_out_takes_nothing_back(world: &mut World) {

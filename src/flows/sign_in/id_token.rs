@@ -8,7 +8,7 @@ use super::Usable;
 use crate::domain::refusal::Refusal;
 use crate::domain::user::upstream_session_id;
 use crate::flows::sessions::Arrival;
-use crate::flows::upstream_token::{Claims, Unproved, groups, is_unfit, verify_signature};
+use crate::flows::upstream_token::{Claims, SKEW, Unproved, groups, is_unfit, verify_signature};
 use crate::flows::{FlowError, Server};
 use crate::jose::{Algorithm, Unverified};
 use crate::time::Timestamp;
@@ -21,6 +21,8 @@ const OLDEST: i64 = 600;
 pub(super) struct Expected<'a> {
     pub(super) nonce: &'a str,
     pub(super) algorithms: &'a [Algorithm],
+    /// Since when the person must have been asked, where the client wants that.
+    pub(super) anew_since: Option<Timestamp>,
     pub(super) now: Timestamp,
 }
 
@@ -97,6 +99,11 @@ fn check(
     // 11: "If a nonce value was sent in the Authentication Request, a `nonce` Claim MUST be present and its value checked".
     if text("nonce") != Some(expected.nonce) {
         return Err("its nonce is another one");
+    }
+    // 13: "If the `auth_time` Claim was requested …, the Client SHOULD check the `auth_time` Claim value". Not every provider has it.
+    let asked_at = others.get("auth_time").and_then(Value::as_i64);
+    if expected.anew_since.is_some_and(|since| asked_at.is_some_and(|at| at < since.plus(-SKEW).0)) {
+        return Err("its provider did not ask the person anew");
     }
     // §2: `sub` "MUST NOT exceed 255 ASCII characters in length".
     if claims.sub.as_deref().is_none_or(is_unfit) || claims.sid.as_deref().is_some_and(is_unfit) {

@@ -10,15 +10,15 @@ pub use back_channel::back_channel_logout;
 use serde_json::json;
 
 use super::authorize::waiting;
-use super::sessions::{Arrival, enter};
+use super::sessions::{Arrival, SignedIn, enter};
 use super::tenant::DEVELOPMENT;
 use super::{FlowError, Recorder, Server, Tenant, TenantState};
 use crate::domain::audit::EventKind;
 use crate::domain::authorization::Prompt;
 use crate::domain::refusal::Refusal;
 use crate::domain::registry::{IdentityProvider, KeySource, SignIn, Status};
-use crate::secret::{Digest, Secret};
-use crate::storage::{logins, sessions};
+use crate::secret::Digest;
+use crate::storage::logins;
 use crate::time::Timestamp;
 use crate::upstream::{Departure, OpenIdError, Provider, Redemption, client_secret};
 
@@ -173,17 +173,6 @@ pub struct Answer<'a> {
     pub iss: Option<&'a str>,
 }
 
-/// Somebody has signed in.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// What the browser proves it by from now on.
-    pub cookie: Secret,
-    /// Who, and how.
-    pub session: sessions::Session,
-    /// The handle of the authorization request that has waited for it.
-    pub request: Option<String>,
-}
-
 /// Takes up a browser that comes back. `browser` is the hash of its cookie.
 pub async fn arrive(
     server: &Server,
@@ -208,7 +197,8 @@ pub async fn arrive(
         server.limits.strangers.take(&tenant.name, "sign-in callback")?;
         return recorder.stranger(None, Err(Refusal::SignInStateUnknown)).await;
     };
-    let arrived = come_back(server, tenant, (&login, answer), now).await;
+    let anew_since = anew_since(server, tenant, login.request.as_deref(), browser).await;
+    let arrived = come_back(server, tenant, (&login, answer), (anew_since, now)).await;
     recorder.about(json!({ "identity_provider": login.idp }), arrived).await
 }
 
@@ -222,11 +212,22 @@ async fn waits(
     Ok(logins::waits(&mut tx, &tenant.name, state, &browser.hex(), now).await?)
 }
 
+/// Since when the person must have been asked, if the client of the request that waits wants a new sign-in.
+async fn anew_since(
+    server: &Server,
+    tenant: &Tenant,
+    request: Option<&str>,
+    browser: &Digest,
+) -> Option<Timestamp> {
+    let waiting = waiting(server, tenant, request?, browser).await.ok()?;
+    (waiting.request.prompt == Prompt::Login).then_some(waiting.opened_at)
+}
+
 async fn come_back(
     server: &Server,
     tenant: &Tenant,
     (login, answer): (&logins::Login, &Answer<'_>),
-    now: Timestamp,
+    (anew_since, now): (Option<Timestamp>, Timestamp),
 ) -> Result<SignedIn, FlowError> {
     let state = tenant.state();
     let usable = usable(&state, &login.idp)?;
@@ -249,7 +250,8 @@ async fn come_back(
     };
     let redeemed = openid.redeem(&provider, usable.sign_in, redemption).await;
     let id_token = redeemed.map_err(failed(&login.idp))?;
-    let expected = id_token::Expected { nonce: &login.nonce, algorithms: &provider.algorithms, now };
+    let expected =
+        id_token::Expected { nonce: &login.nonce, algorithms: &provider.algorithms, anew_since, now };
     let person = id_token::verify(server, (&tenant.name, &usable), &id_token, expected).await?;
     enter(server, tenant, person, login.request.clone()).await
 }
