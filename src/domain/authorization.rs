@@ -66,6 +66,9 @@ pub struct AuthorizationRequest {
     /// The pushed request that it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed: Option<String>,
+    /// The session that was opened for this very request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_in_by: Option<String>,
 }
 
 /// What a person has granted to a client: one task, at one resource, until then.

@@ -229,6 +229,10 @@ async fn effect(server: &Server, tenant: &Tenant, seq: u64) -> Result<Effect, Fl
     if let Some(effect) = tenant.withdrawals.get(&seq) {
         return Ok(effect);
     }
+    if seq > tenant.view.rev().seq {
+        // Another node may have written it a moment ago.
+        server.refresh().await?;
+    }
     let rev = Rev { seq, ..tenant.view.rev() };
     if seq > tenant.view.rev().seq {
         return Err(Refusal::EntryUnknown.into());

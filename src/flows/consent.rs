@@ -32,6 +32,8 @@ pub struct Question {
     pub client: KnownClient,
     /// Where the browser goes afterwards.
     pub back: ReturnAddress,
+    /// Who is asked: the person's id.
+    pub user: String,
     /// The yes that there is to the same client at the same resource for the same agent.
     pub given: Option<GivenConsent>,
     /// The scopes that are new.
@@ -48,10 +50,10 @@ impl Question {
         self.given.is_some() && self.new_scope.is_empty() && self.new_details.is_empty()
     }
 
-    /// What the page is about to show as given: an answer to it counts as long as that is still so.
+    /// Whom the page is about to show, and what as given: an answer to it counts as long as that is still so.
     pub fn shown(&self) -> String {
-        let given = |given: &GivenConsent| format!("{} {}", given.id, given.changed_at.0);
-        self.given.as_ref().map(given).unwrap_or_default()
+        let given = self.given.as_ref().map(|given| format!(" {} {}", given.id, given.changed_at.0));
+        format!("{}{}", self.user, given.unwrap_or_default())
     }
 
     /// The same question against what is given now.
@@ -102,14 +104,16 @@ pub async fn question(
     (handle, browser): (&str, &Digest),
     session: &Session,
 ) -> Result<Question, FlowError> {
-    let Waiting { request, client, back, opened_at } = waiting(server, tenant, handle, browser).await?;
+    let Waiting { request, client, back, .. } = waiting(server, tenant, handle, browser).await?;
     let mut tx = server.db.read().await?;
     let given = consents::of_user(&mut tx, &tenant.name, &session.user, server.clock.now()).await?;
     drop(tx);
     let (given, new_scope, new_details) = compare(&tenant.state(), (&request, &client), given);
     // OpenID Connect Core §3.1.2.1, `login`: "The Authorization Server SHOULD prompt the End-User for reauthentication."
-    let must_sign_in = request.prompt == Prompt::Login && session.signed_in_at < opened_at;
-    Ok(Question { request, client, back, given, new_scope, new_details, must_sign_in })
+    let anew = request.signed_in_by.as_deref() == Some(session.id.as_str());
+    let must_sign_in = request.prompt == Prompt::Login && !anew;
+    let user = session.user.clone();
+    Ok(Question { request, client, back, user, given, new_scope, new_details, must_sign_in })
 }
 
 /// The yes that the question is about among those that the person has given, and what is new against it.

@@ -17,7 +17,7 @@ use crate::domain::user::user_id;
 use crate::secret::{Digest, Secret};
 use crate::storage::sessions::Session;
 use crate::storage::tenants::Head;
-use crate::storage::{Tx, audit, sessions, tenants, tokens};
+use crate::storage::{Tx, audit, requests, sessions, tenants, tokens};
 use crate::time::Timestamp;
 
 /// Somebody who has proved at a provider who they are.
@@ -45,7 +45,7 @@ pub struct SignedIn {
 /// How often it is looked again when the registry moves underneath.
 const ATTEMPTS: usize = 4;
 
-/// Opens a session: the row, the person's row and the audit row, in one transaction.
+/// Opens a session, for the request of this handle where one waits: the row, the person's row and the audit row, in one transaction.
 pub(super) async fn enter(
     server: &Server,
     tenant: &Tenant,
@@ -83,6 +83,9 @@ pub(super) async fn enter(
         sessions::insert(&mut tx, &tenant.name, &cookie.hash(), &session).await?;
         let detail = json!({ "identity_provider": session.idp, "session": session.id });
         record(&mut tx, &mut head, &session, detail, now).await?;
+        if let Some(handle) = &request {
+            requests::sign_in(&mut tx, &tenant.name, &Digest::of(handle.as_bytes()), &session.id).await?;
+        }
         tx.commit().await?;
         return Ok(SignedIn { cookie, session, request });
     }

@@ -34,8 +34,7 @@ pub async fn insert(
     stored: &StoredRequest,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    let body =
-        serde_json::to_string(&stored.request).map_err(|error| StorageError::Damaged(error.to_string()))?;
+    let body = body(&stored.request)?;
     execute!(
         tx,
         sql::REQUEST_INSERT,
@@ -47,6 +46,19 @@ pub async fn insert(
         now.0,
         stored.expires_at.0,
     )?;
+    Ok(())
+}
+
+fn body(request: &AuthorizationRequest) -> Result<String, StorageError> {
+    serde_json::to_string(request).map_err(|error| StorageError::Damaged(error.to_string()))
+}
+
+/// Remembers in which session the person has signed in for this request, if it still waits.
+pub async fn sign_in(tx: &mut Tx, tenant: &str, handle: &Digest, session: &str) -> Result<(), StorageError> {
+    if let Some(StoredRequest { mut request, .. }) = find(tx, tenant, handle).await? {
+        request.signed_in_by = Some(session.to_owned());
+        execute!(tx, sql::REQUEST_UPDATE, tenant, handle.hex(), body(&request)?)?;
+    }
     Ok(())
 }
 

@@ -118,6 +118,7 @@ statements! {
     REQUEST_INSERT = "INSERT INTO authorization_requests (tenant, id, client_id, body, browser, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     REQUEST = "SELECT client_id, body, browser, expires_at FROM authorization_requests WHERE tenant = $1 AND id = $2";
+    REQUEST_UPDATE = "UPDATE authorization_requests SET body = $3 WHERE tenant = $1 AND id = $2";
     REQUEST_DELETE = "DELETE FROM authorization_requests WHERE tenant = $1 AND id = $2";
     REQUESTS_PRUNE = "DELETE FROM authorization_requests WHERE expires_at < $1";
 

@@ -28,6 +28,7 @@ on_both_engines!(
     a_second_request_shows_the_difference,
     a_client_with_keys_is_not_asked_about_twice,
     a_pushed_request_is_opened_by_its_client_alone,
+    a_pushed_request_waits_as_long_as_the_browser_that_opened_it,
     a_pushed_request_is_answered_once,
     pushing_needs_a_client_that_is_known,
     names_the_agent_that_may_act,
@@ -218,8 +219,9 @@ async fn who_must_sign_in_anew_cannot_go_round_it(world: &mut World) {
     fields.push(("decision".into(), "allow".into()));
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     browser.post("/consent", &fields).await.assert_error("session_missing");
+    // Nor does any other sign-in count: it has to be the one for this request.
     browser.sign_in(world, world, "alice").await;
-    assert_eq!(browser.get(&around).await.status, 200);
+    assert_eq!(browser.get(&around).await.location, sent);
 }
 
 async fn a_yes_holds_as_long_as_the_person_chose_last(world: &mut World) {
@@ -239,6 +241,12 @@ async fn a_yes_holds_as_long_as_the_person_chose_last(world: &mut World) {
 async fn a_yes_to_what_is_no_longer_so_is_asked_again(world: &mut World) {
     let mut browser = Browser::of(world, world, "alice").await;
     let bought = world.post(&world.redeem(&browser.code(&asking()).await)).await.ok();
+    // One person's page is not another's, whoever has signed in meanwhile.
+    let page = browser.visit(&authorize(&browser, &asking_with(&[("scope", "tickets.write")]))).await;
+    browser.sign_in(world, world, "bert").await;
+    let again = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
+    assert!(again.location.starts_with("/consent?request="), "{} {}", again.location, again.html);
+    browser.sign_in(world, world, "alice").await;
     // The page shows what is new against the consent, which is withdrawn while the page is open.
     let page =
         browser.visit(&authorize(&browser, &asking_with(&[("scope", "tickets.read tickets.write")]))).await;
@@ -431,6 +439,19 @@ async fn a_pushed_request_is_opened_by_its_client_alone(world: &mut World) {
     assert!(page.html.contains("tickets.read") && !page.html.contains("tickets.write"), "{}", page.html);
     world.pass(91).await;
     browser.visit(&authorize(&browser, &by("desk"))).await.assert_error("request_uri_unknown");
+}
+
+async fn a_pushed_request_waits_as_long_as_the_browser_that_opened_it(world: &mut World) {
+    let mut form = world.bare("/oauth/par");
+    form.pairs = asking();
+    let uri = world.post(&form).await.ok().json["request_uri"].as_str().unwrap().to_owned();
+    let mut browser = Browser::of(world, world, "alice").await;
+    let opening = [("client_id".to_owned(), "desk".to_owned()), ("request_uri".to_owned(), uri)];
+    let page = browser.visit(&authorize(&browser, &opening)).await;
+    world.advance(1700).await;
+    world.app().server.prune().await.unwrap();
+    let back = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
+    assert!(back.parameter("code").is_some(), "{} {}", back.location, back.html);
 }
 
 async fn a_pushed_request_is_answered_once(world: &mut World) {

@@ -602,6 +602,7 @@ async fn an_old_sign_in_is_none_where_a_new_one_is_asked_for(world: &mut World) 
         let page = away.properly(&idp).await;
         if accepted {
             assert!(page.location.starts_with("/consent?request="), "{} {}", page.location, page.html);
+            assert_eq!(away.browser.get(&page.location).await.status, 200, "it was asked for again");
         } else {
             page.assert_error("id_token_not_accepted");
         }

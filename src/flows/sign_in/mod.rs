@@ -197,7 +197,7 @@ pub async fn arrive(
         server.limits.strangers.take(&tenant.name, "sign-in callback")?;
         return recorder.stranger(None, Err(Refusal::SignInStateUnknown)).await;
     };
-    let anew_since = anew_since(server, tenant, login.request.as_deref(), browser).await;
+    let anew_since = anew_since(server, tenant, login.request.as_deref(), browser).await?;
     let arrived = come_back(server, tenant, (&login, answer), (anew_since, now)).await;
     recorder.about(json!({ "identity_provider": login.idp }), arrived).await
 }
@@ -218,9 +218,14 @@ async fn anew_since(
     tenant: &Tenant,
     request: Option<&str>,
     browser: &Digest,
-) -> Option<Timestamp> {
-    let waiting = waiting(server, tenant, request?, browser).await.ok()?;
-    (waiting.request.prompt == Prompt::Login).then_some(waiting.opened_at)
+) -> Result<Option<Timestamp>, FlowError> {
+    let Some(handle) = request else { return Ok(None) };
+    match waiting(server, tenant, handle, browser).await {
+        Ok(waiting) => Ok((waiting.request.prompt == Prompt::Login).then_some(waiting.opened_at)),
+        // It waits no longer: the person is told so, signed in.
+        Err(FlowError::Refused(Refusal::AuthorizationRequestGone)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn come_back(
@@ -273,7 +278,12 @@ fn check_sender(
 }
 
 /// Signs somebody of the registry's `people` in without any proof: for trying things out, on a server that was started for that.
-pub async fn develop(server: &Server, tenant: &Tenant, subject: &str) -> Result<SignedIn, FlowError> {
+pub async fn develop(
+    server: &Server,
+    tenant: &Tenant,
+    subject: &str,
+    (request, browser): (Option<&str>, &Digest),
+) -> Result<SignedIn, FlowError> {
     let state = tenant.state();
     let known = state.registry.section.people.iter().find(|person| person.subject == subject);
     let recorder = Recorder::new(server, tenant, EventKind::SignIn);
@@ -289,6 +299,9 @@ pub async fn develop(server: &Server, tenant: &Tenant, subject: &str) -> Result<
         email: person.email.clone(),
         groups: person.groups.clone(),
     };
-    let entered = enter(server, tenant, person, None).await;
+    if let Some(handle) = request {
+        waiting(server, tenant, handle, browser).await?;
+    }
+    let entered = enter(server, tenant, person, request.map(str::to_owned)).await;
     recorder.about(json!({ "identity_provider": DEVELOPMENT }), entered).await
 }

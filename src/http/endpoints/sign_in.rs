@@ -157,8 +157,9 @@ async fn chosen(node: &Node, tenant: &Tenant, form: &ProtectedForm) -> Result<Re
     let (request, hint) = (form.field("request")?, form.field("login_hint")?);
     let (idp, subject) = (form.field("identity_provider")?, form.field("subject")?);
     if let Some(subject) = subject {
-        let entered = sign_in::develop(&node.server, tenant, &subject).await?;
-        return Ok(inside(tenant, &form.browser, &SignedIn { request, ..entered }));
+        let asked = (request.as_deref(), &form.browser.digest());
+        let entered = sign_in::develop(&node.server, tenant, &subject, asked).await?;
+        return Ok(inside(tenant, &form.browser, &entered));
     }
     let (request, hint) = (request.as_deref(), hint.as_deref());
     let wish = Wish { request, login_hint: hint, posted: true };
