@@ -156,21 +156,6 @@ fn described(
     }
 }
 
-impl KnownClient {
-    /// Under which name its requests are counted. Clients that nobody has registered are made at will: those of one host share,
-    /// and so do those that have registered themselves.
-    pub fn share(&self) -> String {
-        match self.origin {
-            Origin::Registered => self.id.clone(),
-            Origin::MetadataDocument => {
-                let host = url::Url::parse(&self.id).ok().and_then(|url| url.host_str().map(str::to_owned));
-                format!("clients of {}", host.unwrap_or_default())
-            }
-            Origin::Dynamic => "clients that registered themselves".to_owned(),
-        }
-    }
-}
-
 /// Authenticates the client of a grant that a person has given: by its keys, or, for a public one, by its name alone; then
 /// the code's verifier, or the refresh token, is the proof.
 pub async fn authenticate_client(

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::client_authentication::claimed;
-use super::clients::{authenticate_client, of_a_stranger};
+use super::clients::{Origin, authenticate_client, of_a_stranger};
 use super::revocation::{children, cut, write};
 use super::token::REFRESH_PREFIX;
 use super::{
@@ -41,7 +41,11 @@ async fn try_to_hand_back(
     let state = tenant.state();
     let client = holder(server, tenant, &state, credentials, now).await;
     let recorder = Recorder::new(server, tenant, EventKind::Revocation);
-    let client = recorder.stranger(claimed(&state, credentials.assertion), client).await?;
+    let (client, registered) = recorder.stranger(claimed(&state, credentials.assertion), client).await?;
+    if !registered && client.mark.is_some() {
+        // Revocation isn't limited, but clients with keys are made at will, and each proof is written down.
+        server.limits.strangers.take(&tenant.name, "hand back")?;
+    }
     if token.strip_prefix(REFRESH_PREFIX).is_some_and(|rest| rest.starts_with('_')) {
         return hand_back_grant(server, tenant, &client, token).await;
     }
@@ -51,7 +55,7 @@ async fn try_to_hand_back(
         server.refresh().await?;
         verified = own_token::verify(server, tenant, &tenant.state(), token, now).await?;
     }
-    if verified.is_none() && client.mark.is_none() {
+    if verified.is_none() && (client.mark.is_none() || !registered) {
         return Ok(());
     }
     let mut tx = server.db.control().await?;
@@ -77,20 +81,20 @@ async fn try_to_hand_back(
     server.refresh().await
 }
 
-/// Who hands something back: a public client by its name alone, since the token is proof enough (RFC 7009 §2.1).
+/// Who hands something back, and whether an administrator has registered it: a public client by its name alone, since the token is proof enough (RFC 7009 §2.1).
 async fn holder(
     server: &Server,
     tenant: &Tenant,
     state: &TenantState,
     credentials: Credentials<'_>,
     now: Timestamp,
-) -> Result<Authenticated, FlowError> {
+) -> Result<(Authenticated, bool), FlowError> {
     let describes_itself = of_a_stranger(&credentials).is_some();
     if !describes_itself && (credentials.assertion.is_some() || credentials.client_id.is_none()) {
-        return authenticate(server, tenant, state, credentials, now).await;
+        return Ok((authenticate(server, tenant, state, credentials, now).await?, true));
     }
     let (client, mark) = authenticate_client(server, tenant, state, credentials, now).await?;
-    Ok(Authenticated { id: client.id, mark })
+    Ok((Authenticated { id: client.id, mark }, client.origin == Origin::Registered))
 }
 
 /// A refresh token stands for the whole grant: it is over, with everything that came of it.

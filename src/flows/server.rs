@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::Peers;
 use super::tenant::Tenant;
 use super::{FlowError, Limits, restore};
+use crate::domain::authorization::REQUEST_LIFETIME;
 use crate::domain::task::TaskLimits;
 use crate::entropy::Entropy;
 use crate::protocol::claims::Rev;
@@ -218,8 +219,8 @@ impl Server {
             // Far longer than any identity provider's token of an ended session is valid.
             crate::storage::registry::prune_sessions(&mut tx, &tenant.name, now.plus(-90 * DAY)).await?;
         }
-        // Strangers make these: none stays longer than it is good for.
-        crate::storage::requests::prune(&mut tx, now).await?;
+        // A pushed one is answered by the request that a browser opened with it, as long as that waits.
+        crate::storage::requests::prune(&mut tx, now.plus(-REQUEST_LIFETIME)).await?;
         crate::storage::logins::prune(&mut tx, now.plus(-HOUR)).await?;
         tx.commit().await
     }

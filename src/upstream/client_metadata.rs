@@ -96,7 +96,8 @@ impl ClientDocuments {
         if let Some((metadata, _)) = slot.good.as_ref().filter(|(_, until)| now < *until) {
             return Ok(metadata.clone());
         }
-        let last_good = slot.good.take().filter(|(_, until)| now < until.plus(GRACE));
+        // Kept until there is another: whoever waits for it may hang up.
+        let last_good = slot.good.clone().filter(|(_, until)| now < until.plus(GRACE));
         let rests = slot.failed.is_some_and(|failed| now.since(failed) < REST);
         let read = match (rests, &last_good) {
             (true, _) => Err(DocumentError::Resting),

@@ -26,6 +26,7 @@ on_both_engines!(
     redirect_uris_match_to_the_byte_but_for_a_loopback_port,
     a_client_with_keys_proves_who_it_is,
     a_client_with_keys_hands_its_grant_back,
+    clients_made_at_will_share_what_strangers_have,
     a_stranger_makes_no_redirector_of_us,
     refuses_proofs_that_are_not_the_clients,
     a_revoked_client_stays_revoked_whatever_it_says,
@@ -554,12 +555,32 @@ async fn a_client_with_keys_hands_its_grant_back(world: &mut World) {
     assert!(!world.is_active(&bought.token()).await);
 }
 
+async fn clients_made_at_will_share_what_strangers_have(world: &mut World) {
+    let site = trusting(world).await;
+    let key = Key::generate();
+    let keys = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": key.set() });
+    let client = publish(&site, "/client", keys);
+    let proved = |form: Form| {
+        let assertion = key.sign("client-authentication+jwt", &world.assertion_claims(&client));
+        form.add("client_assertion_type", JWT_BEARER).add("client_assertion", assertion)
+    };
+    // What isn't theirs is no row, and costs nobody anything.
+    let rows = world.audit("main").await.len();
+    world.post(&proved(world.bare("/oauth/revoke").add("token", "garbage"))).await.ok();
+    assert_eq!(world.audit("main").await.len(), rows);
+    // What they are refused is one, as a stranger's is: within the limit of all strangers.
+    let code = world.redeem("tpc_unknown").without("client_id");
+    world.refuses(&proved(code), 400, "invalid_grant", "authorization_code_unknown").await;
+}
+
 async fn a_stranger_makes_no_redirector_of_us(world: &mut World) {
     let site = trusting(world).await;
     let client = publish(&site, "/client.json", json!({}));
     let wrong = asking_with(&[("client_id", client.as_str()), ("response_type", "token")]);
     let mut nobody = Browser::new(world);
     nobody.get(&authorize(&nobody, &wrong)).await.assert_error("response_type_unsupported");
+    let silent = asking_with(&[("client_id", client.as_str()), ("prompt", "none")]);
+    nobody.get(&authorize(&nobody, &silent)).await.assert_error("login_required");
     let mut alice = Browser::of(world, world, "alice").await;
     alice.get(&authorize(&alice, &wrong)).await.assert_back("unsupported_response_type");
     let registered = asking_with(&[("response_type", "token")]);

@@ -43,17 +43,8 @@ pub struct AuthorizationForm<'a> {
 
 /// A `state` is a handle of the client's, in bytes at most. It is kept, by strangers' wish, until it is sent back.
 const LONGEST_STATE: usize = 2048;
-/// So many bytes of a request count as one.
-const UNIT: usize = 4096;
 
 impl<'a> AuthorizationForm<'a> {
-    /// How much it counts against the limits that bound what is kept for strangers.
-    pub fn weight(&self) -> u32 {
-        let kept = [self.state, self.redirect_uri, self.scope, self.authorization_details, self.login_hint];
-        let bytes = kept.into_iter().flatten().map(str::len).sum::<usize>();
-        1 + u32::try_from(bytes / UNIT).unwrap_or(u32::MAX - 1)
-    }
-
     /// Takes each parameter; a repeated one is refused, whichever it is.
     pub fn from_params(params: &'a Params<'a>) -> Result<Self, Refusal> {
         if params.one("state")?.is_some_and(|state| state.len() > LONGEST_STATE) {
@@ -116,6 +107,7 @@ impl<'a> AuthorizationForm<'a> {
             prompt: self.prompt()?,
             login_hint: self.login_hint.map(|hint| hint.chars().take(320).collect()),
             pushed: None,
+            signed_in_by: None,
         })
     }
 

@@ -7,7 +7,7 @@ mod return_address;
 pub use ask::AuthorizationForm;
 pub use return_address::ReturnAddress;
 
-use super::clients::{self, KnownClient, authenticate_client};
+use super::clients::{self, KnownClient, Origin, authenticate_client};
 use super::{Credentials, FlowError, Recorder, Server, Tenant, TenantState};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::authorization::{AuthorizationRequest, PUSHED_LIFETIME, Prompt, REQUEST_LIFETIME};
@@ -68,10 +68,11 @@ pub async fn push(
     let proved = authenticate_client(server, tenant, &state, credentials, now).await;
     let (client, mark) = recorder.stranger(claimed, proved).await?;
     // A public client's name is no proof: whoever says it must not use up the client's own share.
-    if client.confidential {
-        server.limits.token.take(&tenant.name, &format!("par {}", client.share()))?;
+    let registered = client.confidential && client.origin == Origin::Registered;
+    if registered {
+        server.limits.token.take(&tenant.name, &format!("par {}", client.id))?;
     } else {
-        server.limits.strangers.take_many(&tenant.name, "par", form.weight())?;
+        server.limits.strangers.take(&tenant.name, "par")?;
     }
     // RFC 9126 §2.1: "The `request_uri` authorization request parameter MUST NOT be provided in this case".
     let checked = if form.request_uri.is_some() {
@@ -85,6 +86,9 @@ pub async fn push(
         })
     };
     let (request, _) = recorder.client(&client.id, checked).await?;
+    if !registered {
+        weigh(server, tenant, &request)?;
+    }
     let reference = server.entropy.secret(HANDLE_PREFIX);
     spend(server, tenant, &client, mark).await?;
     let stored = StoredRequest { request, browser: None, expires_at: now.plus(PUSHED_LIFETIME) };
@@ -137,6 +141,7 @@ pub async fn open(
         Some(uri) => pushed(server, tenant, &client, uri).await?,
         None => check(tenant, &state, &client, form)?.0,
     };
+    weigh(server, tenant, &request)?;
     let handle = server.entropy.secret(HANDLE_PREFIX);
     let stored =
         StoredRequest { request, browser: Some(browser.hex()), expires_at: now.plus(REQUEST_LIFETIME) };
@@ -144,6 +149,16 @@ pub async fn open(
     requests::insert(&mut tx, &tenant.name, &handle.hash(), &stored, now).await?;
     tx.commit().await?;
     Ok(Opened { handle, request: stored.request })
+}
+
+/// So many bytes that are kept for a stranger count as another request.
+const UNIT: usize = 4096;
+
+/// What is kept for strangers is bounded by its size, not only by its number.
+fn weigh(server: &Server, tenant: &Tenant, request: &AuthorizationRequest) -> Result<(), FlowError> {
+    let bytes = serde_json::to_string(request).map_or(0, |text| text.len());
+    let more = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX);
+    Ok(server.limits.strangers.take_many(&tenant.name, "kept", more)?)
 }
 
 /// A pushed request; it may be opened again until it has been answered.

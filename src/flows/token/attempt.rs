@@ -26,6 +26,8 @@ pub(super) struct Attempt<'a> {
     pub(super) rests_on: Vec<(Arc<AccessTokenClaims>, Option<String>)>,
     /// The task of the grant whose code or refresh token was presented.
     pub(super) grant_task: Option<String>,
+    /// Whether its client is one that nobody has registered: such are made at will.
+    pub(super) unregistered: bool,
     /// The rule that is being decided.
     pub(super) rule: Rule,
     /// What an explanation says beside the refusal; the caller is never told.
@@ -50,6 +52,7 @@ impl<'a> Attempt<'a> {
             mark: None,
             rests_on: Vec::new(),
             grant_task: None,
+            unregistered: false,
             rule: Rule::Authenticate,
             because: None,
         }

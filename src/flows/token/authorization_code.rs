@@ -8,12 +8,12 @@ use crate::domain::authorization::{Grant, REFRESH_LIFETIME};
 use crate::domain::exchange::{Request, Rule, without_disabled_tools};
 use crate::domain::refusal::Refusal;
 use crate::flows::FlowError;
-use crate::flows::clients::{KnownClient, authenticate_client};
+use crate::flows::clients::{KnownClient, Origin, authenticate_client};
 use crate::protocol::pkce;
 use crate::protocol::scope::Scope;
 use crate::secret::{Digest, Secret};
 use crate::storage::grants::{self, Redemption};
-use crate::storage::{consents, sessions};
+use crate::storage::{consents, sessions, tasks};
 use crate::time::Timestamp;
 
 /// The prefix of refresh tokens.
@@ -28,9 +28,10 @@ impl Attempt<'_> {
         let (client, mark) = authenticate_client(server, tenant, state, form.credentials, self.now).await?;
         self.mark = mark;
         self.event.client_id = Some(client.id.clone());
-        if client.confidential {
+        self.unregistered = client.origin != Origin::Registered;
+        if client.confidential && !self.unregistered {
             // Whatever comes of it, a proof is a row: so it counts before anything else is looked at.
-            server.limits.token.take(&tenant.name, &client.share())?;
+            server.limits.token.take(&tenant.name, &client.id)?;
         }
         let request = form.request()?;
         match form.ask()? {
@@ -75,10 +76,13 @@ impl Attempt<'_> {
         self.rule = Rule::Subject;
         self.grant_task = Some(grant.task.clone());
         self.note_grant(&grant);
-        // Before what is a row, and may be another revocation.
-        self.server.limits.token.take(&self.tenant.name, &grant.task)?;
-        // The client that has the verifier is the one that asked: a second use means that the code was seen by others.
-        if found.redeemed_at.is_some() {
+        // The client that has the verifier is the one that asked: a second use means that the code was seen by others. It ends
+        // what was bought, once; what comes after that is limited.
+        let replayed = found.redeemed_at.is_some();
+        if !(replayed && self.goes_on(&grant.task).await?) {
+            self.server.limits.token.take(&self.tenant.name, &grant.task)?;
+        }
+        if replayed {
             return Err(Refusal::AuthorizationCodeAlreadyRedeemed.into());
         }
         if self.now >= found.expires_at {
@@ -91,6 +95,12 @@ impl Attempt<'_> {
         let minted = self.mint_grant((client, &grant), request, true)?;
         let redemption = Redemption::Code { code: hash, grant: Box::new(grant), refresh_token: hashed };
         Ok(minted.redeeming(redemption).refreshed_by(refresh_token))
+    }
+
+    async fn goes_on(&self, task: &str) -> Result<bool, FlowError> {
+        let mut tx = self.server.db.read().await?;
+        let task = tasks::find(&mut tx, &self.tenant.name, task).await?;
+        Ok(task.is_some_and(|task| task.ended_at.is_none()))
     }
 
     /// What was true when the person said yes must be true still.

@@ -17,7 +17,7 @@ use crate::domain::task::{self, TaskPlan};
 use crate::domain::user::{upstream_session_id, user_id};
 use crate::flows::FlowError;
 use crate::flows::client_authentication::claimed;
-use crate::flows::clients::{KnownClient, authenticate_asserting_client};
+use crate::flows::clients::{KnownClient, Origin, authenticate_asserting_client};
 use crate::flows::upstream_token::{Unproved, verify_signature};
 use crate::jose::Unverified;
 use crate::secret::Digest;
@@ -38,7 +38,8 @@ impl Attempt<'_> {
         if !client.confidential {
             return Err(Refusal::IdJagFromPublicClient.into());
         }
-        self.server.limits.token.take(&self.tenant.name, &client.share())?;
+        self.unregistered = client.origin != Origin::Registered;
+        self.server.limits.token.take(&self.tenant.name, &client.id)?;
         // RFC 7523 §2.1: "The value of the `assertion` parameter MUST contain a single JWT."
         let assertion = form.assertion.ok_or(Refusal::AssertionMissing)?;
         let request = form.request()?;

@@ -114,7 +114,8 @@ fn unrecorded(
     attempt: &Attempt<'_>,
     refusal: Option<Refusal>,
 ) -> Option<Refusal> {
-    let stranger = attempt.rule == crate::domain::exchange::Rule::Authenticate && attempt.mark.is_none();
+    let unproved = attempt.rule == crate::domain::exchange::Rule::Authenticate && attempt.mark.is_none();
+    let stranger = unproved || attempt.unregistered;
     match refusal? {
         Refusal::TooManyRequests => Some(Refusal::TooManyRequests),
         _ if stranger => server.limits.strangers.take(&tenant.name, "strangers").err(),

@@ -35,14 +35,15 @@ impl Attempt<'_> {
         self.rule = Rule::Subject;
         self.grant_task = Some(grant.task.clone());
         self.note_grant(&grant);
-        // Before what is a row, and may be another revocation.
-        self.server.limits.token.take(tenant, &grant.task)?;
-        if task.ended_at.is_some() || self.now >= found.expires_at {
-            return Err(Refusal::RefreshTokenUnknown.into());
-        }
+        let over = task.ended_at.is_some() || self.now >= found.expires_at;
         let long_ago = |used: crate::time::Timestamp| self.now.since(used) > REPLAY_WINDOW;
-        if !client.confidential && found.used_at.is_some_and(long_ago) {
+        // It ends the grant, once; what comes after that is limited.
+        if !over && !client.confidential && found.used_at.is_some_and(long_ago) {
             return Err(Refusal::RefreshTokenReplayed.into());
+        }
+        self.server.limits.token.take(tenant, &grant.task)?;
+        if over {
+            return Err(Refusal::RefreshTokenUnknown.into());
         }
         self.check_grant(&grant).await?;
         // Known conflict of profiles: OAuth 2.1 and MCP have public clients' tokens rotated, FAPI 2.0 forbids it for others.

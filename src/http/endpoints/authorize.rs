@@ -67,7 +67,7 @@ async fn opened(
     let form = recorder.stranger(None, AuthorizationForm::from_params(&params)).await?;
     let claimed = form.client_id.map(|id| id.chars().take(512).collect::<String>());
     // Each request is a row until it is answered or forgotten.
-    node.server.limits.strangers.take_many(&tenant.name, "authorize", form.weight())?;
+    node.server.limits.strangers.take(&tenant.name, "authorize")?;
     match authorize::open(&node.server, tenant, &form, &browser.digest()).await {
         Ok(opened) => next(node, tenant, browser, headers, &opened).await,
         Err(Stop::Here(error)) => {
@@ -98,7 +98,11 @@ async fn next(
     match (session, opened.request.prompt) {
         (None, Prompt::None) => {
             let waiting = authorize::waiting(&node.server, tenant, handle, &browser.digest()).await?;
-            Ok(waiting.back.refused(Refusal::LoginRequired))
+            if waiting.back.is_trusted() {
+                Ok(waiting.back.refused(Refusal::LoginRequired))
+            } else {
+                Err(Refusal::LoginRequired.into())
+            }
         }
         (None, _) | (Some(_), Prompt::Login) => Ok(format!("{base}/sign-in?request={handle}")),
         (Some(_), _) => Ok(format!("{base}/consent?request={handle}")),
