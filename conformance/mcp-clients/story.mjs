@@ -167,7 +167,7 @@ async function tell(name, command, person) {
     await test(`${name}_has_to_ask_again_after_a_withdrawal`, async () => {
         const called = await take({ do: "call", tool: "search_tickets", arguments: { query: "printer" } });
         holds(`the call passed: ${JSON.stringify(called)}`, called.error !== undefined);
-        equal("windows opened", 1, called.authorized.length);
+        holds(`no window was opened: ${JSON.stringify(called)}`, called.authorized.length === 1);
         for (const { grant, status, error } of called.grants) {
             equal("refresh after the withdrawal", ["refresh_token", 400, "invalid_grant"], [grant, status, error]);
         }

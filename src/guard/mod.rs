@@ -4,6 +4,7 @@
 //! A request's way is in [`proxy`]; what is refused, and how that looks, in [`refusal`].
 
 mod bearer;
+mod body;
 mod canonical;
 mod challenge;
 mod evidence;

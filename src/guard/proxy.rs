@@ -1,7 +1,6 @@
 //! One request's way through the guard, from the top.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -16,6 +15,7 @@ use serde_json::Value;
 
 use super::Guard;
 use super::bearer::{bearer, check_query};
+use super::body::{drop_on_arrival, read};
 use super::evidence::Caller;
 use super::headers::{self, Era, LAST_EVENT_ID, SESSION};
 use super::judge::{Judged, judge, session};
@@ -28,8 +28,6 @@ use super::stream::{Body, Death, Rechecked, Stream, Watch, full};
 use super::tool_list::ListFilter;
 use crate::enforcer::{StalePolicy, VerifiedToken};
 
-/// How long a client may take to send a body.
-const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer that is held back to be filtered.
 const LONGEST_LIST: usize = 8 * 1024 * 1024;
 
@@ -83,7 +81,7 @@ fn metadata(guard: &Guard) -> Response<Body> {
 
 /// A message.
 async fn post(guard: &Arc<Guard>, parts: Parts, body: Incoming) -> Result<Response<Body>, Box<Refused>> {
-    // Before the body: a stranger makes the guard read nothing.
+    // Before the body: what a stranger sends isn't looked at.
     let (token, body) = match authenticate(guard, &parts.headers, guard.settings.stale).await {
         // How stale the view may be can depend on the tool, and that stands in the body.
         caller if depends_on_tool(guard, &caller) => {
@@ -95,7 +93,13 @@ async fn post(guard: &Arc<Guard>, parts: Parts, body: Incoming) -> Result<Respon
             (tolerate(guard, caller, None)?, body)
         }
         caller => {
-            let token = tolerate(guard, caller, None)?;
+            let token = match tolerate(guard, caller, None) {
+                Ok(token) => token,
+                Err(no) => {
+                    drop_on_arrival(body).await;
+                    return Err(no);
+                }
+            };
             (token, read(body, guard.settings.max_body).await.map_err(no)?)
         }
     };
@@ -213,16 +217,6 @@ fn tolerate<T>(
     }
     tracing::warn!(rule = no.refusal.rule(), tool = no.tool, "dry run: this would be refused");
     Ok(None)
-}
-
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
-    let whole = tokio::time::timeout(BODY_PATIENCE, Limited::new(body, limit).collect());
-    match whole.await {
-        Err(_) => Err(Refusal::BodyTooSlow),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::BodyTooLarge),
-        Ok(Err(_)) => Err(Refusal::BodyBroken),
-    }
 }
 
 /// Sends on what was judged: these very bytes.

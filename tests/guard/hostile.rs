@@ -33,6 +33,32 @@ async fn finish((mut slow, rest): (TcpStream, String)) -> String {
 }
 
 #[test]
+fn a_refusal_that_overtakes_its_body_keeps_the_connection() {
+    guarded(
+        |_| {},
+        async |_, place| {
+            let body = call("search_tickets", json!({"limit": 1})).to_string();
+            let head = format!(
+                "POST /mcp HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let mut stream = TcpStream::connect(place.address()).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            // As many clients write it: the head, and a moment later the body; then the same again on the same connection.
+            for round in 0..3 {
+                stream.write_all(head.as_bytes()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.write_all(body.as_bytes()).await.unwrap();
+                let mut reply = vec![0; 4096];
+                let length = stream.read(&mut reply).await.unwrap();
+                let reply = String::from_utf8_lossy(&reply[..length]).into_owned();
+                assert!(reply.starts_with("HTTP/1.1 401"), "{round}: {reply:?}");
+            }
+        },
+    );
+}
+
+#[test]
 fn a_call_whose_token_died_while_its_body_came_does_not_reach_the_server() {
     guarded(
         |_| {},
