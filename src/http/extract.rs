@@ -71,7 +71,7 @@ pub(super) fn required<'a>(params: &'a Params<'_>, name: &'static str) -> Result
     params.one(name)?.ok_or(Refusal::ParameterMissing)
 }
 
-/// A JSON body of an administrator's request, parsed strictly: no member twice, bounded depth.
+/// The JSON object of an administrator's request, parsed strictly: no member twice, bounded depth.
 pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<T: serde::de::DeserializeOwned> FromRequest<Node> for JsonBody<T> {
@@ -79,8 +79,10 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Node> for JsonBody<T> {
 
     async fn from_request(request: Request, node: &Node) -> Result<Self, Failure> {
         let JsonBytes(body) = JsonBytes::from_request(request, node).await?;
-        let value = crate::protocol::strict_json::value(&body, 32)
+        // An object: a list of what its members would be reads as one as well, if nobody looks.
+        let object = crate::protocol::strict_json::object(&body, 32)
             .map_err(|error| Failure::Invalid(error.to_string()))?;
+        let value = serde_json::Value::Object(object);
         // With the path of the member that doesn't fit: `consents[0].expires_at: invalid type: …`.
         serde_path_to_error::deserialize(value).map(Self).map_err(|error| Failure::Invalid(error.to_string()))
     }

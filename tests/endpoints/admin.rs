@@ -281,6 +281,11 @@ async fn explains_which_limit_refused(world: &mut World) {
 
 async fn a_rotated_key_is_published_before_it_signs(world: &mut World) {
     let old = world.alices().await;
+    // A list of what the members would be is no object.
+    for body in [json!([]), json!([null]), json!(["ES256"]), json!("ES256"), json!(null)] {
+        let refused = world.admin(Method::POST, "/keys/rotate", Some(&body)).await;
+        assert_refused(&refused, 400, "invalid_request", "registry_invalid");
+    }
     let rotated = world.admin(Method::POST, "/keys/rotate", Some(&json!({}))).await.ok();
     let kid = rotated.json["kid"].as_str().unwrap().to_owned();
     let published = world.get("/oauth/jwks").await.ok();
