@@ -268,7 +268,7 @@ async function checkVerification(client, kind, name) {
 }
 
 for (const Library of [Oauth4webapi, OpenidClient]) {
-    const library = Library.library.replace("-", "_");
+    const library = Library.packageName.replace("-", "_");
     await checkDiscovery(Library, library);
     for (const kind of KINDS) {
         const name = `${library}_${kind.kind}_client`;

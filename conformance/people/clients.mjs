@@ -12,7 +12,7 @@ async function signingKey({ private_jwk: { kty, crv, x, y, d, kid } }) {
 
 /** oauth4webapi: every request and every check is called for by name. */
 export class Oauth4webapi {
-    static library = "oauth4webapi";
+    static packageName = "oauth4webapi";
     static insecure = { [oauth.allowInsecureRequests]: true };
 
     /** Discovers the server, by RFC 8414 (`oauth2`) or OpenID Connect Discovery (`oidc`). */
@@ -108,7 +108,7 @@ export class Oauth4webapi {
 
 /** openid-client: the same author's higher level, which chooses for its callers. */
 export class OpenidClient {
-    static library = "openid-client";
+    static packageName = "openid-client";
 
     static async discover(issuer, algorithm = "oauth2") {
         const options = { algorithm, execute: [openid.allowInsecureRequests] };
