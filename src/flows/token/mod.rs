@@ -115,7 +115,8 @@ fn unrecorded(
     refusal: Option<Refusal>,
 ) -> Option<Refusal> {
     let unproved = attempt.rule == crate::domain::exchange::Rule::Authenticate && attempt.mark.is_none();
-    let stranger = unproved || attempt.unregistered;
+    // What is refused of a grant is limited by the grant, and a replay of it must end it.
+    let stranger = unproved || (attempt.unregistered && attempt.grant_task.is_none());
     match refusal? {
         Refusal::TooManyRequests => Some(Refusal::TooManyRequests),
         _ if stranger => server.limits.strangers.take(&tenant.name, "strangers").err(),
