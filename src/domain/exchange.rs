@@ -204,16 +204,12 @@ fn may_act(registry: &Registry, agent: &Agent, subject: &Subject) -> Result<(Str
     if registry.is_disabled(&sub) {
         return Err(Refusal::UserDisabled);
     }
-    let sid = match subject {
-        Subject::Upstream(user) => user.sid.as_deref(),
-        Subject::Token(token, _, _) => token.sid.as_deref(),
-        Subject::Nobody => None,
+    let ended = match subject {
+        Subject::Upstream(user) => registry.is_logged_out(&user.id, user.sid.as_deref(), user.issued_at),
+        Subject::Token(token, _, _) => token.sid.as_deref().is_some_and(|sid| registry.is_session_ended(sid)),
+        Subject::Nobody => false,
     };
-    let logged_out = match subject {
-        Subject::Upstream(user) => registry.is_logged_out(&user.id, user.issued_at),
-        Subject::Token(..) | Subject::Nobody => false,
-    };
-    if logged_out || sid.is_some_and(|sid| registry.is_session_ended(sid)) {
+    if ended {
         return Err(Refusal::SubjectTokenRevoked);
     }
     Ok((sub, standing))

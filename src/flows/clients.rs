@@ -156,6 +156,18 @@ fn described(
     }
 }
 
+impl KnownClient {
+    /// Whether an administrator has registered it; others are made at will.
+    pub fn is_registered(&self) -> bool {
+        self.origin == Origin::Registered
+    }
+
+    /// Whether it may ask for tokens of this resource.
+    pub fn may_ask_for(&self, resource: &ResourceUri) -> bool {
+        self.resources.is_empty() || self.resources.contains(resource)
+    }
+}
+
 /// Authenticates the client of a grant that a person has given: by its keys, or, for a public one, by its name alone; then
 /// the code's verifier, or the refresh token, is the proof.
 pub async fn authenticate_client(

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::client_authentication::claimed;
-use super::clients::{Origin, authenticate_client, of_a_stranger};
+use super::clients::{authenticate_client, of_a_stranger};
 use super::revocation::{children, cut, write};
 use super::token::REFRESH_PREFIX;
 use super::{
@@ -81,7 +81,8 @@ async fn try_to_hand_back(
     server.refresh().await
 }
 
-/// Who hands something back, and whether an administrator has registered it: a public client by its name alone, since the token is proof enough (RFC 7009 §2.1).
+/// Who hands something back, and whether an administrator has registered it: a public client by its name alone, since the token is
+/// proof enough (RFC 7009 §2.1).
 async fn holder(
     server: &Server,
     tenant: &Tenant,
@@ -94,7 +95,8 @@ async fn holder(
         return Ok((authenticate(server, tenant, state, credentials, now).await?, true));
     }
     let (client, mark) = authenticate_client(server, tenant, state, credentials, now).await?;
-    Ok((Authenticated { id: client.id, mark }, client.origin == Origin::Registered))
+    let registered = client.is_registered();
+    Ok((Authenticated { id: client.id, mark }, registered))
 }
 
 /// A refresh token stands for the whole grant: it is over, with everything that came of it.

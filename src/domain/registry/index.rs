@@ -308,11 +308,12 @@ impl Registry {
         self.disabled_users.contains(&ended_session(session))
     }
 
-    /// Whether a provider's token of this person is from before a logout from everything. One that doesn't say when it was
-    /// issued may be.
-    pub fn is_logged_out(&self, user: &str, issued_at: Option<Timestamp>) -> bool {
+    /// Whether a provider's token of this person starts nothing new: its session was ended, or it is from before a logout from
+    /// everything. One that doesn't say when it was issued may be.
+    pub fn is_logged_out(&self, user: &str, session: Option<&str>, issued_at: Option<Timestamp>) -> bool {
         let before = |at: &Timestamp| issued_at.is_none_or(|issued_at| issued_at <= *at);
-        self.logged_out.get(user).is_some_and(before)
+        session.is_some_and(|session| self.is_session_ended(session))
+            || self.logged_out.get(user).is_some_and(before)
     }
 
     /// Whether this client was revoked. Those that describe or register themselves have no entry that could be switched off.

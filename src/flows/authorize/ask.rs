@@ -133,11 +133,7 @@ impl<'a> AuthorizationForm<'a> {
         if resource.token.sender_constraint == SenderConstraint::Required {
             return Err(Refusal::SenderConstraintRequired);
         }
-        if client.resources.is_empty() || client.resources.contains(&resource.resource) {
-            Ok(resource)
-        } else {
-            Err(Refusal::ClientNotForResource)
-        }
+        if client.may_ask_for(&resource.resource) { Ok(resource) } else { Err(Refusal::ClientNotForResource) }
     }
 
     /// What is asked for, or, where nothing is named at all, what the resource gives at first: the person sees it.

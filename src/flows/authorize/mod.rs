@@ -7,7 +7,7 @@ mod return_address;
 pub use ask::AuthorizationForm;
 pub use return_address::ReturnAddress;
 
-use super::clients::{self, KnownClient, Origin, authenticate_client};
+use super::clients::{self, KnownClient, authenticate_client};
 use super::{Credentials, FlowError, Recorder, Server, Tenant, TenantState};
 use crate::domain::audit::{Event, EventKind};
 use crate::domain::authorization::{AuthorizationRequest, PUSHED_LIFETIME, Prompt, REQUEST_LIFETIME};
@@ -68,7 +68,7 @@ pub async fn push(
     let proved = authenticate_client(server, tenant, &state, credentials, now).await;
     let (client, mark) = recorder.stranger(claimed, proved).await?;
     // A public client's name is no proof: whoever says it must not use up the client's own share.
-    let registered = client.confidential && client.origin == Origin::Registered;
+    let registered = client.confidential && client.is_registered();
     if registered {
         server.limits.token.take(&tenant.name, &format!("par {}", client.id))?;
     } else {

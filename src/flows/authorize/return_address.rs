@@ -2,7 +2,7 @@
 
 use crate::domain::refusal::Refusal;
 use crate::flows::Tenant;
-use crate::flows::clients::{KnownClient, Origin};
+use crate::flows::clients::KnownClient;
 use crate::protocol::redirect_uri;
 use crate::secret::Secret;
 
@@ -34,7 +34,7 @@ impl ReturnAddress {
             uri: given.to_owned(),
             state: state.map(str::to_owned),
             issuer: tenant.issuer.clone(),
-            trusted: client.origin == Origin::Registered,
+            trusted: client.is_registered(),
         })
     }
 

@@ -138,11 +138,11 @@ async fn end(
     for sid in &upstream {
         registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, sid), next, now).await?;
     }
-    if logout.sid.is_none() {
-        // And so do all of the person from before, whichever session they name, or none. The two clocks may differ.
-        let user = user_id(&tenant.name, &usable.idp.issuer, logout.sub.as_deref().unwrap_or_default());
+    // And so do all from before of a person who is logged out of everything, whichever session they name, or none. The two clocks
+    // may differ.
+    for (_, user) in scopes.iter().filter(|(kind, _)| *kind == ScopeKind::User) {
         let at = now.max(logout.issued_at);
-        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, &user), next, at).await?;
+        registry::suspend(&mut tx, &tenant.name, (ScopeKind::Session, user), next, at).await?;
     }
     head.registry_version += 1;
     let actor = format!("identity provider {}", usable.idp.id);

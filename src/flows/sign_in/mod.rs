@@ -197,8 +197,7 @@ pub async fn arrive(
         server.limits.strangers.take(&tenant.name, "sign-in callback")?;
         return recorder.stranger(None, Err(Refusal::SignInStateUnknown)).await;
     };
-    let anew_since = anew_since(server, tenant, login.request.as_deref(), browser).await?;
-    let arrived = come_back(server, tenant, (&login, answer), (anew_since, now)).await;
+    let arrived = come_back(server, tenant, (&login, answer), browser, now).await;
     recorder.about(json!({ "identity_provider": login.idp }), arrived).await
 }
 
@@ -232,7 +231,8 @@ async fn come_back(
     server: &Server,
     tenant: &Tenant,
     (login, answer): (&logins::Login, &Answer<'_>),
-    (anew_since, now): (Option<Timestamp>, Timestamp),
+    browser: &Digest,
+    now: Timestamp,
 ) -> Result<SignedIn, FlowError> {
     let state = tenant.state();
     let usable = usable(&state, &login.idp)?;
@@ -255,6 +255,7 @@ async fn come_back(
     };
     let redeemed = openid.redeem(&provider, usable.sign_in, redemption).await;
     let id_token = redeemed.map_err(failed(&login.idp))?;
+    let anew_since = anew_since(server, tenant, login.request.as_deref(), browser).await?;
     let expected =
         id_token::Expected { nonce: &login.nonce, algorithms: &provider.algorithms, anew_since, now };
     let person = id_token::verify(server, (&tenant.name, &usable), &id_token, expected).await?;

@@ -8,9 +8,8 @@ use crate::domain::authorization::{Grant, REFRESH_LIFETIME};
 use crate::domain::exchange::{Request, Rule, without_disabled_tools};
 use crate::domain::refusal::Refusal;
 use crate::flows::FlowError;
-use crate::flows::clients::{KnownClient, Origin, authenticate_client};
+use crate::flows::clients::{KnownClient, authenticate_client};
 use crate::protocol::pkce;
-use crate::protocol::scope::Scope;
 use crate::secret::{Digest, Secret};
 use crate::storage::grants::{self, Redemption};
 use crate::storage::{consents, sessions, tasks};
@@ -28,7 +27,7 @@ impl Attempt<'_> {
         let (client, mark) = authenticate_client(server, tenant, state, form.credentials, self.now).await?;
         self.mark = mark;
         self.event.client_id = Some(client.id.clone());
-        self.unregistered = client.origin != Origin::Registered;
+        self.unregistered = !client.is_registered();
         if client.confidential && !self.unregistered {
             // Whatever comes of it, a proof is a row: so it counts before anything else is looked at.
             server.limits.token.take(&tenant.name, &client.id)?;
@@ -142,12 +141,15 @@ impl Attempt<'_> {
         }
         let resource = active_resource(self, &grant.resource)?;
         // What the administrator has narrowed since the person said yes is narrower here too.
-        if !client.resources.is_empty() && !client.resources.contains(&resource.resource) {
+        if !client.may_ask_for(&resource.resource) {
             return Err(Refusal::ClientNotForResource.into());
         }
         self.rule = Rule::Bounds;
+        // RFC 6749 §6: "The requested scope MUST NOT include any scope not originally granted by the resource owner, and if omitted
+        // is treated as equal to the scope originally granted".
         let scope = match &request.scope {
-            Some(_) => within(request.scope.as_ref(), &grant.scope)?,
+            Some(asked) if asked.within(&grant.scope) => asked.clone(),
+            Some(_) => return Err(Refusal::ScopeExceedsGrant.into()),
             None => grant.scope.meet(&resource.scopes),
         };
         if !scope.within(&resource.scopes) {
@@ -159,7 +161,7 @@ impl Attempt<'_> {
         };
         let types = &self.state.registry.detail_types;
         types.check(&details, &resource.detail_types).map_err(|_| Refusal::DetailsNotAccepted)?;
-        if self.state.registry.detail_types.within(&details, &grant.authorization_details).is_err() {
+        if types.within(&details, &grant.authorization_details).is_err() {
             return Err(Refusal::DetailsExceedGrant.into());
         }
         if scope.is_empty() && details.is_empty() {
@@ -184,16 +186,6 @@ impl Attempt<'_> {
         self.event.task = Some(grant.task.clone());
         self.event.resource = Some(grant.resource.as_str().to_owned());
         self.event.consent = Some(grant.consent.clone());
-    }
-}
-
-/// RFC 6749 §6: "The requested scope MUST NOT include any scope not originally granted by the resource owner, and if omitted
-/// is treated as equal to the scope originally granted".
-fn within(asked: Option<&Scope>, granted: &Scope) -> Result<Scope, Refusal> {
-    match asked {
-        None => Ok(granted.clone()),
-        Some(scope) if scope.within(granted) => Ok(scope.clone()),
-        Some(_) => Err(Refusal::ScopeExceedsGrant),
     }
 }
 

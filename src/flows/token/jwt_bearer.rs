@@ -17,7 +17,7 @@ use crate::domain::task::{self, TaskPlan};
 use crate::domain::user::{upstream_session_id, user_id};
 use crate::flows::FlowError;
 use crate::flows::client_authentication::claimed;
-use crate::flows::clients::{KnownClient, Origin, authenticate_asserting_client};
+use crate::flows::clients::{KnownClient, authenticate_asserting_client};
 use crate::flows::upstream_token::{Unproved, verify_signature};
 use crate::jose::Unverified;
 use crate::secret::Digest;
@@ -38,7 +38,7 @@ impl Attempt<'_> {
         if !client.confidential {
             return Err(Refusal::IdJagFromPublicClient.into());
         }
-        self.unregistered = client.origin != Origin::Registered;
+        self.unregistered = !client.is_registered();
         self.server.limits.token.take(&self.tenant.name, &client.id)?;
         // RFC 7523 §2.1: "The value of the `assertion` parameter MUST contain a single JWT."
         let assertion = form.assertion.ok_or(Refusal::AssertionMissing)?;
@@ -62,9 +62,7 @@ impl Attempt<'_> {
         let registry = &self.state.registry;
         let tenant = &self.tenant.name;
         let sid = id_jag.sid.as_deref().map(|sid| upstream_session_id(tenant, &issuer, sid));
-        let ended = sid.as_deref().is_some_and(|sid| registry.is_session_ended(sid))
-            || registry.is_logged_out(&sub, Some(id_jag.iat.0));
-        if registry.is_disabled(&sub) || ended {
+        if registry.is_disabled(&sub) || registry.is_logged_out(&sub, sid.as_deref(), Some(id_jag.iat.0)) {
             return Err(Refusal::SessionEnded.into());
         }
         let granted = id_jag.grant(registry, &client.resources, request);
