@@ -19,13 +19,17 @@ on_both_engines!(
 const WITHDRAW: &str = "/account/withdraw";
 const VERSION: &str = "SELECT max(registry_version) FROM tenants WHERE tenant = 'main'";
 
+/// The secret of the account page's forms.
+fn csrf(account: &Page) -> String {
+    let hidden = account.hidden(WITHDRAW).into_iter().find(|(name, _)| name == "csrf");
+    hidden.unwrap().1
+}
+
 /// Presses the button of this consent or task on the account page.
 async fn press(browser: &mut Browser, what: (&str, &str)) -> Page {
     let account = browser.get("/account").await;
     let action = browser.path(WITHDRAW);
-    let hidden = account.hidden(&action);
-    let (_, csrf) = hidden.iter().find(|(name, _)| name == "csrf").unwrap();
-    browser.post(&action, &[("csrf", csrf.as_str()), what]).await
+    browser.post(&action, &[("csrf", csrf(&account).as_str()), what]).await
 }
 
 /// The same, and the page after it.
@@ -150,8 +154,8 @@ async fn refuses_forms_that_no_page_of_ours_has_sent(world: &mut World) {
     let mut alice = Browser::of(world, world, "alice").await;
     let token = world.alices().await;
     let account = alice.get("/account").await;
-    let hidden = account.hidden(WITHDRAW);
-    let (_, csrf) = hidden.iter().find(|(name, _)| name == "csrf").unwrap();
+    let csrf = csrf(&account);
+    let csrf = csrf.as_str();
     let what = ("consent", "alice-tickets");
     let elsewhere = [("sec-fetch-site", "cross-site")];
     for (fields, headers) in [
@@ -198,7 +202,7 @@ async fn whoever_isnt_signed_in_is_shown_nothing(world: &mut World) {
     }
     let mut alice = Browser::of(world, world, "alice").await;
     let account = alice.get("/account").await;
-    let (_, csrf) = account.hidden(WITHDRAW).into_iter().find(|(name, _)| name == "csrf").unwrap();
+    let csrf = csrf(&account);
     alice.jar.remove("taskpass-session-main");
     let refused = alice.post(WITHDRAW, &[("csrf", &csrf), ("consent", "alice-tickets")]).await;
     refused.assert_error("session_missing");
