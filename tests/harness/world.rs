@@ -219,7 +219,8 @@ impl World {
 
     /// What verification finds wrong with a tenant's chain.
     pub(crate) async fn first_bad(&self, tenant: &str) -> Option<(u64, String)> {
-        let mut tx = self.app().server.db.read().await.unwrap();
+        // The server may be writing a row this moment.
+        let mut tx = self.app().server.db.snapshot().await.unwrap();
         audit_trail::verify(&mut tx, tenant, None).await.unwrap().first_bad
     }
 
